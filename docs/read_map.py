@@ -24,7 +24,7 @@ RETIRED = 1 << 63
 TOMBSTONE = 255
 EXTENT = 1                              # flags of a slot
 EPHEMERAL = 2
-KINDS = [None, "nil", "bool", "int", "uint", "float", "str", "bytes", "list", "dict", "pod", "opaque"]
+KINDS = [None, "nil", "bool", "int", "uint", "float", "str", "bytes", "list", "dict", "pod", "opaque", "struct"]
 
 
 class Damaged(Exception):
@@ -96,7 +96,7 @@ class Region:
     # --- Records -------------------------------------------------------------------------------
 
     def variable(self, at, group):
-        """Returns name, kind and value, or None if the record holds no variable."""
+        """Returns name, kind, bytes and type, or None if the record holds no variable."""
         state, ident, meta = self.word(at), self.word(at + 16), self.word(at + 24)
         if ident == 0 or ident & RETIRED:
             return None
@@ -127,7 +127,7 @@ class Region:
             data = self.bytes(slot + 32, length)
         else:
             raise Damaged(f"the value at {slot:#x} is longer than its slot")
-        return name.decode(), KINDS[kind], shown(KINDS[kind], data, self.word(slot + 16) >> 32)
+        return name.decode(), KINDS[kind], data, self.word(slot + 16) >> 32
 
 
 # --- Values ------------------------------------------------------------------------------------
@@ -148,6 +148,69 @@ def shown(kind, data, number):
     if kind in ("pod", "opaque"):
         return f"{kind} {number}:0x{data.hex()}"
     return nested(unpack(data, 0)[0])
+
+
+# --- Plain structs -----------------------------------------------------------------------------
+
+LAYOUT = "\0plain\0"                    # the names of layouts: this, and a number
+FIELDS = [None, "?", "b", "h", "i", "q", "B", "H", "I", "Q", "f", "d"]
+STRUCT = 32
+
+
+class Layout:
+    """Reads a description, and values by it."""
+    def __init__(self, description):
+        self.rest = description
+        if self.take("B") != 1:
+            raise Damaged("a layout is of a version that this program does not read")
+        self.struct = self.described()
+        if self.rest:
+            raise Damaged("something follows a layout")
+
+    def take(self, form):
+        value, = struct.unpack_from("<" + form, self.rest)
+        self.rest = self.rest[struct.calcsize("<" + form):]
+        return value
+
+    def name(self):
+        return self.take(f"{self.take('B')}s").decode()
+
+    def described(self):
+        self.name()
+        size, _, count = self.take("I"), self.take("B"), self.take("H")
+        return size, [self.field() for _ in range(count)]
+
+    def field(self):
+        name, offset = self.name(), self.take("I")
+        dimensions = [self.take("I") for _ in range(self.take("B"))]
+        code = self.take("B")
+        if code == STRUCT:
+            kind = self.described()
+        elif 0 < code < len(FIELDS):
+            kind = FIELDS[code]
+        else:
+            raise Damaged(f"field {name!r} is of an unknown type")
+        return name, offset, dimensions, kind
+
+    def value(self, data):
+        if len(data) != self.struct[0]:
+            raise Damaged(f"a struct has {len(data)} bytes, and its layout {self.struct[0]}")
+        return self.part([], self.struct, data)[0]
+
+    def part(self, dimensions, kind, data):
+        """Returns a value, and how many bytes it has."""
+        if dimensions:
+            values, at = [], 0
+            for _ in range(dimensions[0]):
+                value, size = self.part(dimensions[1:], kind, data[at:])
+                values.append(value)
+                at += size
+            return values, at
+        if isinstance(kind, str):
+            return struct.unpack_from("<" + kind, data)[0], struct.calcsize("<" + kind)
+        size, fields = kind
+        return Pairs([(name, self.part(dimensions, kind, data[offset:])[0])
+                      for name, offset, dimensions, kind in fields]), size
 
 
 def nested(value):
@@ -246,18 +309,34 @@ def main():
         sys.exit(__doc__)
     with open(sys.argv[1], "rb") as file:
         region = Region(file.read())
-    rows, status = [], 0
+    variables, layouts, rows, status = [], {}, [], 0
     try:
         region.examine()
         for at, group in region.records():
             try:
-                rows.append(region.variable(at, group))
+                found = region.variable(at, group)
+                if found and found[0].startswith(LAYOUT):
+                    layouts[int(found[0][len(LAYOUT):], 16)] = found[2]
+                elif found:
+                    variables.append(found)
             except (Damaged, UnicodeDecodeError, struct.error, IndexError) as error:
                 print(f"read_map.py: {error}", file=sys.stderr)
                 status = 1
     except Damaged as error:
         sys.exit(f"read_map.py: {error}")
-    for row in sorted((row for row in rows if row), key=lambda row: [part.encode() for part in row]):
+    for name, kind, data, number in variables:
+        try:
+            if kind != "struct":
+                text = shown(kind, data, number)
+            elif number in layouts:
+                text = nested(Layout(layouts[number]).value(data))
+            else:
+                raise Damaged(f"the layout of {name!r} is not in the map")
+            rows.append((name, kind, text))
+        except (Damaged, UnicodeDecodeError, struct.error, IndexError) as error:
+            print(f"read_map.py: {error}", file=sys.stderr)
+            status = 1
+    for row in sorted(rows, key=lambda row: [part.encode() for part in row]):
         line = "\t".join(map(escaped, row)) + "\n"
         sys.stdout.buffer.write(line.encode())
     sys.exit(status)

@@ -14,6 +14,7 @@ mod measure;
 mod mutex;
 mod names;
 mod readers;
+mod structs;
 
 use measure::{Leg, Plan};
 use std::process::ExitCode;
@@ -44,8 +45,9 @@ fn run() -> Result<()> {
     if plan.steps.is_none() {
         introduce(cores.len());
     }
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("by handle", &handles::legs),
+        ("plain structs", &structs::legs),
         ("by name, 1,000 variables", &|plan| names::legs(plan, 1_000)),
         ("by name, 100,000 variables", &|plan| names::legs(plan, 100_000)),
         ("by name, 1,000,000 variables", &|plan| names::legs(plan, 1_000_000)),

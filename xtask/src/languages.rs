@@ -20,6 +20,8 @@ use std::{
 const C_FLAGS: [&str; 7] = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// The C programs that test themselves.
 const C_TESTS: [&str; 6] = ["interface", "files", "gem", "waits", "threads", "loading"];
+/// The variable that names the program in Rust whose struct the C tests read.
+const STRUCTS: &str = "MAPVAR_STRUCTS";
 
 fn capi(path: &str) -> PathBuf {
     repo::root().join("crates/capi").join(path)
@@ -114,7 +116,9 @@ fn c_on_linux() -> Done {
         run_program(cxx.arg(source))?;
     }
     for name in C_TESTS.into_iter().chain(["interface-static"]) {
-        run_within(command(out.join(name)).current_dir(&out), seconds(60))?;
+        let mut test = command(out.join(name));
+        test.env(STRUCTS, built("examples/structs"));
+        run_within(test.current_dir(&out), seconds(60))?;
     }
     expect_hello(&mut command(out.join("hello")))?;
     let rust = built("examples/shapes");
@@ -179,7 +183,9 @@ fn c_in_wine() -> Done {
         compile(cc, &source, &out.join(name + ".exe"), &[&library.to_string_lossy()])?;
     }
     for name in C_TESTS {
-        run_within(windows.wine(format!("{name}.exe")).current_dir(&out), seconds(120))?;
+        let mut test = windows.wine(format!("{name}.exe"));
+        test.env(STRUCTS, path_in_wine(&built.join("examples/structs.exe")));
+        run_within(test.current_dir(&out), seconds(120))?;
     }
     expect_hello(windows.wine("hello.exe").current_dir(&out))?;
     let rust = built.join("examples/shapes.exe").to_string_lossy().into_owned();

@@ -176,6 +176,10 @@
 // Bytes that one language wrote and only it understands; the number identifies the language.
 #define MAPVAR_KIND_OPAQUE 11
 
+// The kind of a variable that is a plain struct. Its value is of MAPVAR_KIND_DICT;
+// mapvar_map_get_field reads one field.
+#define MAPVAR_KIND_STRUCT 12
+
 // Visible to this user's programs in this session; on Unix, in all sessions of this user.
 #define MAPVAR_SCOPE_LOCAL 0
 
@@ -944,6 +948,68 @@ int32_t mapvar_var_compare_and_set(mapvar_var *var,
                                    const mapvar_version *expected,
                                    mapvar_value *value,
                                    mapvar_version *now);
+
+// Reads one field of a variable that is a struct, of whatever kind. `path` has the names of fields
+// and the indices of elements, from 0, separated by dots: "rpm", "wheels.2.speed". No other field
+// is copied. Returns a new handle; the caller frees it. mapvar_map_get_value returns the whole
+// struct, of MAPVAR_KIND_DICT.
+// Errors: MAPVAR_NOT_FOUND if there is no such variable or no such field, MAPVAR_WRONG_KIND if the
+// variable is no struct, MAPVAR_VERSION if a later version has described it; those of
+// mapvar_map_get_value. MAPVAR_UNSUPPORTED for a gem's map.
+int32_t mapvar_map_get_field(mapvar_map *map,
+                             const char *name,
+                             size_t name_len,
+                             const char *path,
+                             size_t path_len,
+                             mapvar_value **out);
+
+// Sets one field of a variable that is a struct; the others stay as they are. An integer converts
+// to any type that holds it, and a double is rounded to a float of 32 bits. An array takes a list
+// of as many values, and a struct a dictionary of all its fields. The caller keeps the handle
+// `value`.
+// Errors: those of mapvar_map_get_field and mapvar_map_set_i64; MAPVAR_WRONG_KIND and
+// MAPVAR_OUT_OF_RANGE if the field cannot hold the value; MAPVAR_CONFLICT if other writers set the
+// variable all the time. The variable then keeps its value.
+int32_t mapvar_map_set_field(mapvar_map *map,
+                             const char *name,
+                             size_t name_len,
+                             const char *path,
+                             size_t path_len,
+                             mapvar_value *value);
+
+// Reads one field as a double, as mapvar_map_get_field does. An integer that no double holds
+// exactly is MAPVAR_OUT_OF_RANGE.
+int32_t mapvar_map_get_field_f64(mapvar_map *map,
+                                 const char *name,
+                                 size_t name_len,
+                                 const char *path,
+                                 size_t path_len,
+                                 double *out);
+
+// Reads one field as an integer, as mapvar_map_get_field does; true is 1, and false 0. One that
+// does not fit int64_t is MAPVAR_OUT_OF_RANGE.
+int32_t mapvar_map_get_field_i64(mapvar_map *map,
+                                 const char *name,
+                                 size_t name_len,
+                                 const char *path,
+                                 size_t path_len,
+                                 int64_t *out);
+
+// Sets one field to a double, as mapvar_map_set_field does.
+int32_t mapvar_map_set_field_f64(mapvar_map *map,
+                                 const char *name,
+                                 size_t name_len,
+                                 const char *path,
+                                 size_t path_len,
+                                 double value);
+
+// Sets one field to an integer, as mapvar_map_set_field does. A bool takes mapvar_value_bool.
+int32_t mapvar_map_set_field_i64(mapvar_map *map,
+                                 const char *name,
+                                 size_t name_len,
+                                 const char *path,
+                                 size_t path_len,
+                                 int64_t value);
 
 // Frees a handle; the variable stays. Does nothing for NULL.
 int32_t mapvar_atomic_free(mapvar_atomic *atomic);

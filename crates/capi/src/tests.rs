@@ -19,7 +19,7 @@ fn each_kind_of_error_has_its_number_and_name() {
 #[test]
 fn each_kind_of_value_has_its_number() {
     let numbers: Vec<u32> = Kind::ALL.iter().map(|kind| *kind as u32).collect();
-    assert_eq!(numbers, (codes::MAPVAR_KIND_NIL..=codes::MAPVAR_KIND_OPAQUE).collect::<Vec<_>>());
+    assert_eq!(numbers, (codes::MAPVAR_KIND_NIL..=codes::MAPVAR_KIND_STRUCT).collect::<Vec<_>>());
 }
 
 #[test]

@@ -135,6 +135,7 @@ impl From<Format> for mapvar::Format {
         mapvar set alpha zip 77 --type str     text\n  \
         mapvar set --file t.map --size 1MiB foo hello\n  \
         mapvar set alpha key --type bytes 0x00ff\n  \
+        mapvar set alpha car.rpm 900           a field of the struct \"car\"\n  \
         mapvar set alpha car --type json '{\"rpm\": 800.0, \"gear\": null}'\n  \
         mapvar set alpha car '{\"rpm\": 900, \"gear\": 1}'     car is a dict already\n  \
         date | mapvar set alpha now -          text from standard input\n\n\
@@ -195,8 +196,10 @@ impl Set {
 #[command(
     override_usage = "mapvar get [OPTIONS] NAME VAR...\n       \
                       mapvar get [OPTIONS] --file PATH VAR...",
-    after_help = "Bytes are printed as hexadecimal digits, lists and dictionaries similar to JSON. \
-                  On a terminal,\ncontrol characters are shown as \\u{..}."
+    after_help = "Bytes are printed as hexadecimal digits, lists, dictionaries and structs similar \
+                  to JSON.\nVAR.FIELD is a field of a struct, as car.rpm or car.wheels.2.speed, \
+                  unless a variable has that name.\nOn a terminal, control characters are shown as \
+                  \\u{..}."
 )]
 pub(crate) struct Get {
     #[command(flatten)]
@@ -403,6 +406,7 @@ pub(crate) struct Hold {
     after_help = "Examples:\n  \
         mapvar watch alpha                     all variables\n  \
         mapvar watch alpha foo bar             these, whether they exist yet or not\n  \
+        mapvar watch alpha car.rpm             a field of the struct \"car\", which exists\n  \
         mapvar watch alpha --prefix engine.\n  \
         mapvar watch alpha foo --timeout 8s    until 8 seconds have passed without a change\n  \
         mapvar watch alpha foo --exec 'echo \"$MAPVAR_VAR is $MAPVAR_VALUE\"'\n\n\

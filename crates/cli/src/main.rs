@@ -10,6 +10,7 @@ mod json;
 mod parse;
 mod args;
 mod opening;
+mod field;
 mod typing;
 mod demo;
 mod commands;

@@ -1,6 +1,6 @@
 //! The value that a text on the command line is for a variable.
 
-use crate::parse;
+use crate::{field, parse};
 use mapvar::{Error, ErrorKind, Map, Result, Value};
 
 /// Returns the value in the variable's kind. `fresh` makes the value of a variable that is absent or
@@ -24,7 +24,7 @@ pub(crate) fn value(
 
 /// Returns the variable's value, if it exists.
 pub(crate) fn old(map: &Map, var: &str) -> Result<Option<Value>> {
-    match map.value(var) {
+    match field::value(map, var) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

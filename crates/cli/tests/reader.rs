@@ -19,6 +19,23 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n")
 }
 
+#[derive(mapvar::Plain)]
+#[repr(C)]
+struct Wheel {
+    on: bool,
+    speed: f32,
+    grid: [[i16; 3]; 2],
+}
+
+#[derive(mapvar::Plain)]
+#[repr(C)]
+struct Car {
+    gear: i8,
+    wheels: [Wheel; 2],
+    lap: u64,
+    fuel: f64,
+}
+
 #[test]
 fn the_other_reader_prints_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -41,6 +58,9 @@ fn the_other_reader_prints_the_same() {
     let pod = |len| mapvar::Value::Pod { type_id: 7, bytes: vec![1; len] };
     let within = mapvar::Value::List([0, 4, 12, 300, 70_000].map(pod).into());
     map.set_value("within", &within).unwrap();
+    let wheel = |speed| Wheel { on: speed > 0.0, speed, grid: [[1, -2, 3], [4, 5, -6]] };
+    let car = Car { gear: -1, wheels: [wheel(0.0), wheel(1.5)], lap: u64::MAX, fuel: 1e-9 };
+    map.plain::<Car>("car").unwrap().set(car).unwrap();
     // While this process lives, so that its ephemeral variables exist.
     map.set_ephemeral("mine", 1).unwrap();
     map.flush().unwrap();

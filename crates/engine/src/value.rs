@@ -35,6 +35,8 @@ pub enum Kind {
     Pod = 10,
     /// Bytes that another language wrote and that only it understands.
     Opaque = 11,
+    /// The fields of a plain struct, which its layout in the map describes.
+    Plain = 12,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
         Self::Dict,
         Self::Pod,
         Self::Opaque,
+        Self::Plain,
     ];
 
     /// Returns the kind with this number.
@@ -73,6 +76,7 @@ impl Kind {
             Self::Dict => "dict",
             Self::Pod => "pod",
             Self::Opaque => "opaque",
+            Self::Plain => "struct",
         }
     }
 }
@@ -209,6 +213,12 @@ impl<M: Mem> SlotView<'_, M> {
         self.desc.kind()
     }
 
+    /// Returns the number of the type.
+    #[inline]
+    pub fn type_id(&self) -> u32 {
+        self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32)
+    }
+
     /// Returns the length of the value, at most as many bytes as the slot or extent holds.
     #[inline]
     pub fn len(&self) -> usize {
@@ -245,6 +255,23 @@ impl<M: Mem> SlotView<'_, M> {
         }
     }
 
+    /// Copies the bytes from `from` on, as many as `into` holds. Bytes beyond the value stay as they
+    /// are.
+    pub fn copy_part_to(&self, from: usize, into: &mut [u8]) {
+        let len = into.len().min(self.len().saturating_sub(from));
+        let Some(into) = into.get_mut(..len) else { return };
+        let mut skip = from as u64;
+        let mut filled = 0;
+        for (at, piece) in layout::pieces(self.data, (from + len) as u64) {
+            let skipped = skip.min(piece);
+            skip -= skipped;
+            let take = (piece - skipped) as usize;
+            let Some(part) = into.get_mut(filled..filled + take) else { return };
+            self.mem.copy_bytes(at + skipped, part);
+            filled += take;
+        }
+    }
+
     fn copy_pieces_to(&self, mut into: &mut [u8]) {
         for (at, len) in layout::pieces(self.data, into.len() as u64) {
             let (piece, rest) = into.split_at_mut(into.len().min(len as usize));
@@ -261,8 +288,7 @@ impl<M: Mem> SlotView<'_, M> {
     /// No memory is left for the copy.
     #[inline]
     pub fn capture(&self) -> Result<OwnedValue, EngineError> {
-        let type_id =
-            self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
+        let type_id = self.type_id();
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
@@ -370,7 +396,7 @@ mod tests {
             assert_eq!(Kind::of(*kind as u8), Some(*kind));
         }
         assert_eq!(Kind::of(0), None);
-        assert_eq!(Kind::of(12), None);
+        assert_eq!(Kind::of(13), None);
         assert_eq!(Kind::of(slot::TOMBSTONE), None);
     }
 }

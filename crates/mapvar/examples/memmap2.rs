@@ -22,10 +22,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use mapvar::{
-    Map,
-    section::{Section, View},
-};
+use mapvar::Map;
+use mapvar::section::{Section, View};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::atomic::Ordering::SeqCst, time::SystemTime};
 

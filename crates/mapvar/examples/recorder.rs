@@ -1,6 +1,6 @@
 //! An async task that records the changes of some variables, as a line of JSON each.
 //!
-//! It ends on a change of the variable "stop". The feature `tokio` makes a watch a stream for any
+//! It ends on a change of the variable "stop". The feature `stream` makes a watch a stream for any
 //! executor.
 //!
 //!     cargo run -p mapvar --features stream --example recorder -- record lab sensor/ log.jsonl

@@ -21,7 +21,7 @@ fn serve(map: &str, jobs: u64) -> Result<()> {
     // There is one service at a time. The system releases the lock of a killed one.
     let _only = map.lock("service")?.acquire()?;
     let mut changes = map.watch_all()?;
-    map.transaction(|tx| -> mapvar::Result<()> {
+    map.transaction(|tx| {
         // The jobs of a service that was killed are there already.
         if tx.contains("jobs")? {
             return Ok(());
@@ -52,7 +52,7 @@ fn take(map: &Map, me: &str) -> Result<Option<(String, u64)>> {
     for name in map.names().prefix("todo/").sorted()? {
         let job = name.trim_start_matches("todo/");
         let taken = format!("taken/{job}");
-        let number = map.transaction(|tx| -> mapvar::Result<Option<u64>> {
+        let number = map.transaction(|tx| {
             // Another worker may have taken it, or even done it, since the names were listed.
             let number = if tx.contains(&taken)? { None } else { tx.find::<u64>(&name)? };
             if number.is_some() {
@@ -92,7 +92,7 @@ fn work(map: &str, me: &str, duration: Duration) -> Result<()> {
         map.set_ephemeral(&worker, &job)?;
         thread::sleep(duration); // It stands for the work.
         let (todo, taken) = (format!("todo/{job}"), format!("taken/{job}"));
-        map.transaction(|tx| -> Result<()> {
+        map.try_transaction(|tx| -> Result<()> {
             if tx.find::<String>(&taken)?.as_deref() != Some(me) {
                 return Err(format!("another worker has taken job {job}").into());
             }

@@ -27,6 +27,7 @@
 //! | [`Map`] | named variables in a file or in a named piece of memory; cheap to clone |
 //! | [`MapOptions`] | creates or opens a map: name or file, size, scope, timeout |
 //! | [`Var`] | a handle to one variable: resolved once, then a few nanoseconds an operation |
+//! | [`PlainVar`] | the same for a `#[repr(C)]` struct, read and set at the speed of memory, whose fields every language reads by name |
 //! | [`Atomic`] | a number of one machine word, with lock-free operations |
 //! | [`Transaction`], [`Snapshot`] | several variables written as one, or read as of one instant |
 //! | [`Watch`] | waits for one variable, or several, to change |
@@ -73,6 +74,7 @@
 //! | --- | --- | --- |
 //! | `stream` | off | `Watch::into_stream` returns the changes as a `Stream` (`Changes`), for any executor |
 //! | `gem` | off | maps in the layout of Ruby's gem win32-mmap ([`Format::Marshal`]), and Ruby's Marshal format |
+//! | `derive` | off | `#[derive(mapvar::Plain)]`, for structs that [`Map::plain`] stores as their bytes |
 //!
 //! # Raw bytes
 //!
@@ -105,6 +107,7 @@
 mod name;
 mod report;
 mod value;
+pub mod plain;
 #[cfg(feature = "gem")]
 pub mod gem;
 #[cfg(not(feature = "gem"))]
@@ -117,6 +120,7 @@ pub use map::{
     Map,
     atomic::{Atomic, Integer, Scalar},
     options::MapOptions,
+    plain::{FieldVar, PlainVar},
     snapshot::Snapshot,
     transaction::Transaction,
     var::Var,
@@ -126,10 +130,14 @@ pub use map::{
         names::Names,
     },
 };
+#[cfg(feature = "derive")]
+#[doc(inline)]
+pub use mapvar_derive::Plain;
 #[doc(inline)]
 pub use mapvar_engine::{value::Kind, version::Version};
 #[doc(inline)]
 pub use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, Scope};
+pub use plain::Plain;
 pub use report::{Format, Recover, Recovery, Stat};
 #[cfg(feature = "stream")]
 pub use sync::stream::Changes;

@@ -160,17 +160,17 @@ fn closures_fail_with_errors_of_their_own_or_change_nothing() {
     let map = named("own");
     map.set("stock", 2).unwrap();
     let version = map.version("stock").unwrap();
-    let own = map.transaction(|tx| {
+    let own = map.try_transaction(|tx| {
         tx.set("stock", 9)?;
         Err::<(), _>(Trouble::Own)
     });
     assert!(matches!(own, Err(Trouble::Own)), "{own:?}");
-    let theirs = map.transaction(|tx| tx.get::<String>("stock").map_err(Trouble::from));
+    let theirs = map.try_transaction(|tx| tx.get::<String>("stock").map_err(Trouble::from));
     assert!(matches!(&theirs, Err(Trouble::Map(error)) if error.kind() == ErrorKind::WrongKind));
     map.transaction(|tx| {
         tx.set("stock", 9)?;
         tx.discard();
-        Ok::<_, Error>(())
+        Ok(())
     })
     .unwrap();
     let stock = map.var::<i64>("stock").unwrap();

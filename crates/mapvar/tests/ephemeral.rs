@@ -148,7 +148,7 @@ fn a_transaction_sets_it_with_all_else_or_not_at_all() {
                 tx.set_ephemeral("text", &text)?;
                 tx.set_ephemeral_value("pod", &pod)?;
                 assert_eq!(tx.get::<String>("text")?, text);
-                Ok::<_, mapvar::Error>(())
+                Ok(())
             })
             .unwrap();
         assert_eq!(map.get::<usize>("number").unwrap(), round);

@@ -75,7 +75,7 @@ impl Shapes {
         map.transaction(|tx| {
             tx.set("in a transaction", value)?;
             check(&tx.get("in a transaction")?);
-            Ok::<_, mapvar::Error>(())
+            Ok(())
         })
         .unwrap();
         check(&map.get("in a transaction").unwrap());
@@ -103,7 +103,7 @@ impl Shapes {
         assert_eq!(var.set_as(&value).unwrap_err().kind(), kind, "{value:?}");
         map.transaction(|tx| {
             assert_eq!(tx.set("kept", &value).unwrap_err().kind(), kind);
-            Ok::<_, mapvar::Error>(())
+            Ok(())
         })
         .unwrap();
         assert_eq!(map.get::<String>("kept").unwrap(), "old");

@@ -176,7 +176,7 @@ fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
                 tx.set_value("a", &large)?;
                 tx.remove("b")?;
                 started.store(true, Ordering::Relaxed);
-                Ok::<_, mapvar::Error>(())
+                Ok(())
             })
             .unwrap();
             maker.join().unwrap()
@@ -202,7 +202,7 @@ fn a_transaction_may_make_more_variables_than_the_map_has_space_for() {
             for number in 0..20 {
                 tx.set(&format!("large/{number}"), "x".repeat(10_000))?;
             }
-            Ok::<_, mapvar::Error>(())
+            Ok(())
         })
         .unwrap();
         assert_eq!(map.count().unwrap(), 320);

@@ -290,7 +290,7 @@ fn add(map: &Map, own: &str) -> Result<()> {
                 let before: u64 = tx.find(name)?.unwrap_or(0);
                 tx.set(name, before + 1)?;
             }
-            Ok::<_, mapvar::Error>(())
+            Ok(())
         });
         match done {
             Err(error) if error.kind() == mapvar::ErrorKind::Conflict => {}

@@ -94,6 +94,8 @@ module Mapvar
     quick :mapvar_map_recovery, :handle, :uint32, :out
     waits :mapvar_map_copy_to, :handle, :handle, :out, :out
     waits :mapvar_map_set_value, :handle, *TEXT, :handle
+    waits :mapvar_map_get_field, :handle, *TEXT, *TEXT, :out
+    waits :mapvar_map_set_field, :handle, *TEXT, *TEXT, :handle
     waits :mapvar_map_set_ephemeral, :handle, *TEXT, :handle
     waits :mapvar_map_owner, :handle, *TEXT, :out
     waits :mapvar_map_participants, :handle, :out

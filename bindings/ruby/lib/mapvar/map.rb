@@ -203,6 +203,40 @@ module Mapvar
     end
     alias store []=
 
+    # Returns one field of a variable that is a plain struct of a program in Rust or another language; {#[]} returns
+    # such a variable as a Hash.
+    #
+    # @param name [String, Symbol]
+    # @param path [String, Symbol] names of fields, and indices of elements, as in "wheels.2.speed"
+    # @return [Integer, Float, true, false, Array, Hash]
+    # @raise [NotFound] if there is no such variable or field
+    # @raise [WrongKind] if the variable is no struct
+    def field(name, path)
+      text, path = Opening.utf8(name), Opening.utf8(path)
+      make = lambda do |out|
+        Library.patiently(@timeout) do
+          Library.mapvar_map_get_field(handle, text, text.bytesize, path, path.bytesize, out)
+        end
+      end
+      Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
+    end
+
+    # Sets one field of a variable that is a plain struct. The other fields stay as they are, also if other programs
+    # set them at the same time.
+    #
+    # @param name (see #field)
+    # @param path (see #field)
+    # @param value [Integer, Float, true, false, Array, Hash]
+    # @return [Object] the value
+    # @raise [NotFound, WrongKind, OutOfRange, Conflict, Error] the variable then keeps its value
+    def set_field(name, path, value)
+      text, path = Opening.utf8(name), Opening.utf8(path)
+      Values.with(value) do |it|
+        wait { Library.mapvar_map_set_field(handle, text, text.bytesize, path, path.bytesize, it) }
+      end
+      value
+    end
+
     # Whether there is a variable of this name.
     def key?(name)
       text = Opening.utf8(name)

@@ -90,6 +90,9 @@ pub const MAPVAR_KIND_DICT: u32 = 9;
 pub const MAPVAR_KIND_POD: u32 = 10;
 /// Bytes that one language wrote and only it understands; the number identifies the language.
 pub const MAPVAR_KIND_OPAQUE: u32 = 11;
+/// The kind of a variable that is a plain struct. Its value is of MAPVAR_KIND_DICT;
+/// mapvar_map_get_field reads one field.
+pub const MAPVAR_KIND_STRUCT: u32 = 12;
 
 /// The code of a kind of error.
 pub(crate) fn of(kind: ErrorKind) -> i32 {

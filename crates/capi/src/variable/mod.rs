@@ -2,5 +2,6 @@
 
 pub mod versions;
 pub mod vars;
+pub mod fields;
 pub mod atomics;
 pub mod transactions;

@@ -399,6 +399,87 @@ static int peer(const char *name) {
     return failures != 0;
 }
 
+// Fields of a struct, which a program in Rust has set: the example `structs`, named by
+// MAPVAR_STRUCTS.
+static void fields(mapvar_map *map) {
+    double rpm = 0;
+    int64_t number = 0;
+    uint64_t lap = 0;
+    uint32_t kind = 0;
+    mapvar_value *value = NULL;
+    CHECK(mapvar_map_get_field_f64(map, "none", N, "rpm", N, &rpm) == MAPVAR_NOT_FOUND);
+    CHECK(mapvar_map_get_field(map, "i", N, "rpm", N, &value) == MAPVAR_WRONG_KIND && value == NULL);
+    CHECK(mapvar_map_set_field_i64(map, "i", N, "rpm", N, 1) == MAPVAR_WRONG_KIND);
+    const char *program = getenv("MAPVAR_STRUCTS");
+    if (program == NULL) {
+        fprintf(stderr, "SKIPPED: MAPVAR_STRUCTS names no program, so no field of a struct was read\n");
+        return;
+    }
+    char name[64], line[1024];
+    snprintf(name, sizeof name, "c-tests-structs.%lu", process_id());
+    snprintf(line, sizeof line, "\"%s\" %s", program, name);
+#ifdef _WIN32
+    FILE *other = _popen(line, "w");
+#else
+    FILE *other = popen(line, "w");
+#endif
+    CHECK(other != NULL);
+    if (other == NULL) return;
+    mapvar_map *theirs = NULL;
+    for (int round = 0; round < 1000 && mapvar_map_open(name, N, &theirs) != MAPVAR_OK; round++) sleep_ms(10);
+    int32_t found = 0;
+    for (int round = 0; round < 1000 && !found; round++) {
+        if (mapvar_map_contains(theirs, "car", N, &found) != MAPVAR_OK || !found) sleep_ms(10);
+    }
+    OK(mapvar_map_get_field_f64(theirs, "car", N, "rpm", N, &rpm));
+    CHECK(rpm == 900.0);
+    OK(mapvar_map_get_field_i64(theirs, "car", N, "gear", N, &number));
+    CHECK(number == -1);
+    OK(mapvar_map_get_field_i64(theirs, "car", N, "wheels.3.on", N, &number));
+    CHECK(number == 1);
+    CHECK(mapvar_map_get_field_i64(theirs, "car", N, "lap", N, &number) == MAPVAR_OUT_OF_RANGE && number == 1);
+    CHECK(mapvar_map_get_field_i64(theirs, "car", N, "rpm", N, &number) == MAPVAR_WRONG_KIND);
+    CHECK(mapvar_map_get_field_f64(theirs, "car", N, "lap", N, &rpm) == MAPVAR_OUT_OF_RANGE);
+    CHECK(mapvar_map_get_field_f64(theirs, "car", N, "speed", N, &rpm) == MAPVAR_NOT_FOUND);
+    CHECK(strstr(mapvar_last_error_message(), "\"car\"") != NULL);
+    OK(mapvar_map_get_field(theirs, "car", N, "lap", N, &value));
+    OK(mapvar_value_as_u64(value, &lap));
+    CHECK(lap == UINT64_MAX);
+    OK(mapvar_value_free(value));
+
+    OK(mapvar_map_set_field_f64(theirs, "car", N, "wheels.2.speed", N, 2.5));
+    OK(mapvar_map_set_field_i64(theirs, "car", N, "rpm", N, 5));
+    OK(mapvar_value_bool(0, &value));
+    OK(mapvar_map_set_field(theirs, "car", N, "wheels.2.on", N, value));
+    CHECK(mapvar_map_set_field(theirs, "car", N, "rpm", N, value) == MAPVAR_WRONG_KIND);
+    OK(mapvar_value_free(value));
+    CHECK(mapvar_map_set_field_i64(theirs, "car", N, "gear", N, 128) == MAPVAR_OUT_OF_RANGE);
+    OK(mapvar_map_get_field_f64(theirs, "car", N, "rpm", N, &rpm));
+    CHECK(rpm == 5.0);
+    OK(mapvar_map_get_field_f64(theirs, "car", N, "wheels.2.speed", N, &rpm));
+    CHECK(rpm == 2.5);
+    OK(mapvar_map_get_field_i64(theirs, "car", N, "gear", N, &number));
+    CHECK(number == -1);
+
+    // The whole struct is a dictionary.
+    OK(mapvar_map_get_value(theirs, "car", N, &value));
+    OK(mapvar_value_kind(value, &kind));
+    CHECK(kind == MAPVAR_KIND_DICT);
+    OK(mapvar_value_free(value));
+    mapvar_var *var = NULL;
+    OK(mapvar_map_var(theirs, "car", N, &var));
+    OK(mapvar_var_kind(var, &kind));
+    CHECK(kind == MAPVAR_KIND_STRUCT);
+    OK(mapvar_var_free(var));
+    OK(mapvar_map_close(theirs));
+    fputc('\n', other);
+#ifdef _WIN32
+    CHECK(_pclose(other) == 0);
+#else
+    CHECK(pclose(other) == 0);
+#endif
+}
+
 static void second_process(const char *program, const char *name, mapvar_map *map) {
     char text[8] = "";
     size_t len = 0;
@@ -438,6 +519,7 @@ int main(int count, char **arguments) {
     sections(section);
     facts(map);
     threads(map);
+    fields(map);
     second_process(arguments[0], name, map);
     OK(mapvar_map_close(map));
     printf("C tests: %d failed\n", failures);

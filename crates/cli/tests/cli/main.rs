@@ -18,6 +18,7 @@ mod kinds;
 #[cfg(unix)]
 mod messages;
 mod names;
+mod structs;
 #[cfg(target_os = "linux")]
 mod surroundings;
 mod usage;

@@ -11,20 +11,20 @@ use std::{
 };
 
 /// A running command and the lines that it prints. Killed on drop.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Running {
-    fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut child = start(&mut command(args));
         let lines = lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
     #[track_caller]
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(Duration::from_secs(20)).expect("a line")
     }
 }
@@ -48,7 +48,7 @@ fn lines_of(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 }
 
 /// Waits until the map has this number of participants, without `who` itself.
-fn await_participants(map: &str, number: usize) {
+pub(crate) fn await_participants(map: &str, number: usize) {
     for _ in 0..2_000 {
         if run(["who", map]).ok().lines().count() == number {
             return;

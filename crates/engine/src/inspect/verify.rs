@@ -566,6 +566,8 @@ impl<'a, M: Mem> Pass<'a, M> {
     /// Checks the current value, with as many attempts as it takes while other processes write it.
     fn value(&mut self, handle: Handle, name: &str) {
         let Some(line) = self.store.mem.words(handle.at, record::LINE) else { return };
+        // A name that begins with a zero byte is none of a user: a lock, or a layout.
+        let is_of_user = !name.starts_with('\0');
         for attempt in 0..ATTEMPTS {
             let state = State(line.load(record::STATE, Acquire));
             if line.load(record::ID, Acquire) != handle.id {
@@ -596,7 +598,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                 }
                 SlotContent::Tombstone => None,
                 SlotContent::Value(_) => {
-                    self.variables += 1;
+                    self.variables += u64::from(is_of_user);
                     None
                 }
                 // It does not count if its owner process is gone.
@@ -611,7 +613,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             return;
         }
         // Other processes write it all the time: the variable exists.
-        self.variables += 1;
+        self.variables += u64::from(is_of_user);
     }
 
     fn index(&mut self, late: &dyn Fn() -> bool) {

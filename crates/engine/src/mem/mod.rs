@@ -115,6 +115,28 @@ pub trait Mem: Send + Sync + 'static {
     fn mapped_words_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
         self.words_mut(at, count)
     }
+    /// Copies bytes out, from any offset of the part that is already mapped; returns whether it
+    /// holds all of them.
+    #[inline]
+    fn copy_bytes(&self, at: u64, into: &mut [u8]) -> bool {
+        let skip = (at % 8) as usize;
+        let (first, rest) = into.split_at_mut(if skip == 0 { 0 } else { into.len().min(8 - skip) });
+        if !first.is_empty() {
+            let Some(word) = self.mapped_words(at - skip as u64, 1) else { return false };
+            let word = word.load(0, Ordering::Relaxed).to_le_bytes();
+            for (to, from) in first.iter_mut().zip(word.into_iter().skip(skip)) {
+                *to = from;
+            }
+        }
+        match self.mapped_words(at + first.len() as u64, rest.len().div_ceil(8)) {
+            _ if rest.is_empty() => true,
+            Some(words) => {
+                words.copy_to(rest);
+                true
+            }
+            None => false,
+        }
+    }
     /// Maps the first `bytes`, if another process has made the region that long; returns whether
     /// they are mapped.
     fn reach(&self, bytes: u64) -> bool {

@@ -172,6 +172,30 @@ impl<M: Mem> Store<M> {
         }
     }
 
+    /// Copies a part of a plain struct into `into`, in one attempt: the bytes from `from` on.
+    /// Returns whether the value is of this type, has `len` bytes, and was read whole; otherwise
+    /// the caller must use [`read`](Self::read).
+    #[inline(always)]
+    pub fn try_read_fast_plain(
+        &self,
+        handle: Handle,
+        (type_id, len): (u32, usize),
+        from: usize,
+        into: &mut [u8],
+    ) -> bool {
+        if handle.atomic || len > handle.room() || from + into.len() > len {
+            return false;
+        }
+        let described = Desc::new(len, Kind::Plain as u8);
+        let copy = |desc: Desc, slot: M::Words<'_>, at: u64| {
+            if desc != described || slot.load(slot::TYPE, Relaxed) >> 32 != u64::from(type_id) {
+                return false;
+            }
+            self.mem.copy_bytes(at + slot::DATA_AT + from as u64, into)
+        };
+        matches!(self.read_slot(handle, copy), AttemptOutcome::Whole(true, _))
+    }
+
     /// Returns the unchecked description of the value, and its first word, if one attempt finds
     /// them; `None` if the caller must use [`read`](Self::read). The result is small and has no
     /// destructor, because this is the fast path.

@@ -4,7 +4,8 @@
 use crate::{
     error::{EngineError, outside},
     handle::Handle,
-    mem::Mem,
+    layout::{State, live, record, slot},
+    mem::{Load, Mem, Ordering::Acquire},
     record::read::{AttemptOutcome, ReadOutcome, Seen},
     store::Store,
     value::SlotView,
@@ -71,6 +72,14 @@ impl<M: Mem> Store<M> {
                 Err(trouble)
             }
         }
+    }
+
+    /// Whether the last complete flush has the present value of the variable.
+    pub fn is_durable(&self, handle: Handle) -> Result<bool, EngineError> {
+        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
+        let state = State(words.load(record::STATE, Acquire));
+        let seal = words.load(handle.slot(state.current()) + slot::SEAL, Acquire);
+        Ok(seal != 0 && seal <= self.live()?.load(live::EPOCH, Acquire))
     }
 
     /// Returns the kind of an `Atomic`; `None` if it no longer exists.

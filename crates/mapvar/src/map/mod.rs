@@ -11,11 +11,12 @@ pub(crate) mod snapshot;
 pub(crate) mod transaction;
 pub(crate) mod walk;
 pub(crate) mod ephemeral;
+pub(crate) mod plain;
 #[cfg(feature = "gem")]
 pub(crate) mod gem;
 
 use crate::{
-    Value,
+    Kind, Value,
     gem::map::Gem,
     map::store_map::Stored,
     report::{Format, Recovery, Stat},
@@ -265,6 +266,25 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map.value(name),
             Body::Gem(gem) => gem.value(name),
+        }
+    }
+
+    /// Returns the kind of a variable as it is stored: [`Kind::Plain`](crate::Kind::Plain) for a
+    /// plain struct, whose [`value`](Self::value) is a dictionary.
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value).
+    pub fn kind(&self, name: &str) -> Result<Kind> {
+        match &self.0 {
+            Body::Store(map) => {
+                let number = map.kind(name)?;
+                Kind::of(number).ok_or_else(|| {
+                    let error =
+                        Error::new(ErrorKind::WrongKind, "get variable", map.variable(name));
+                    error.detail("it is of a kind that this version does not know")
+                })
+            }
+            Body::Gem(gem) => Ok(gem.value(name)?.kind()),
         }
     }
 

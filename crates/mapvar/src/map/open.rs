@@ -13,6 +13,7 @@ use crate::{
     map::options::{MapOptions, SUFFIX, Want},
     map::store_map::Inner,
     map::store_map::Stored,
+    plain::Layouts,
     report::{Format, Recover, Recovery},
 };
 use mapvar_engine::{
@@ -329,6 +330,7 @@ impl MapOptions {
             opened: Instant::now(),
             named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
+            layouts: Layouts::default(),
             #[cfg(feature = "stream")]
             notifier: std::sync::Mutex::default(),
         }))

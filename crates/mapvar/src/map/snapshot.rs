@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Value, map::Body, map::store_map::Stored, map::versioned::Found, name::checked,
-    value::codec,
+    plain::Captured,
 };
 use mapvar_engine::{
     error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
@@ -42,9 +42,11 @@ impl Map {
         let names: &[&str] = &names.iter().map(AsRef::as_ref).collect::<Vec<_>>();
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
-            Body::Gem(gem) => Values(
-                names.iter().map(|name| (*name).into()).zip(gem.captured_all(names)?).collect(),
-            ),
+            Body::Gem(gem) => {
+                let found = gem.captured_all(names)?.into_iter();
+                let found = found.map(|found| found.map(|(raw, version)| (raw.into(), version)));
+                Values(names.iter().map(|name| (*name).into()).zip(found).collect())
+            }
         };
         Ok(Snapshot { object: self.object(), values })
     }
@@ -99,7 +101,7 @@ impl Stored {
         if store.transactions_seen()? != seen || (absent && store.births()? != births) {
             return Ok(None);
         }
-        Ok(Some(Values::new(names, found)))
+        self.values_of(names, found).map(Some)
     }
 
     /// Reads every variable while the records of the names are marked, so that no writer can change
@@ -144,7 +146,7 @@ impl Stored {
                 Ok((store.births()? == births).then_some(found))
             })?;
             if let Some(found) = found {
-                return Ok(Values::new(names, found));
+                return self.values_of(names, found);
             }
         }
         Err(EngineError::Contended)
@@ -152,17 +154,18 @@ impl Stored {
 }
 
 /// The values by name; `None` for variables that were absent.
-struct Values(BTreeMap<String, Option<(OwnedValue, Version)>>);
+struct Values(BTreeMap<String, Option<(Captured, Version)>>);
 
-impl Values {
-    pub(crate) fn new(names: &[&str], found: Vec<Option<Found>>) -> Self {
+impl Stored {
+    fn values_of(&self, names: &[&str], found: Vec<Option<Found>>) -> Result<Values, EngineError> {
         let entries = names.iter().zip(found).map(|(name, found)| {
             let found = found.map(|Found { handle, captured, number }| {
-                (captured, Version::from((handle.id, number)))
+                let version = Version::from((handle.id, number));
+                self.captured_of(captured).map(|captured| (captured, version))
             });
-            ((*name).into(), found)
+            Ok(((*name).into(), found.transpose()?))
         });
-        Self(entries.collect())
+        entries.collect::<Result<_, EngineError>>().map(Values)
     }
 }
 
@@ -206,7 +209,10 @@ impl Snapshot {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        self.captured(name).map(codec::decode).transpose().map_err(|error| self.failed(name, error))
+        self.captured(name)
+            .map(Captured::decoded)
+            .transpose()
+            .map_err(|error| self.failed(name, error))
     }
 
     /// Returns the value that a variable of any kind had, or `None` if there was no variable.
@@ -214,7 +220,10 @@ impl Snapshot {
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn value(&self, name: &str) -> Result<Option<Value>> {
-        self.captured(name).map(Value::of).transpose().map_err(|error| self.failed(name, error))
+        self.captured(name)
+            .map(Captured::shown)
+            .transpose()
+            .map_err(|error| self.failed(name, error))
     }
 
     /// Returns the version that a variable had; [`Version::ABSENT`] if there was no variable.
@@ -225,7 +234,7 @@ impl Snapshot {
     /// Returns each variable that existed.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &OwnedValue)> {
         self.values.0.iter().filter_map(|(name, found)| {
-            found.as_ref().map(|(captured, _)| (name.as_str(), captured))
+            found.as_ref().map(|(captured, _)| (name.as_str(), captured.raw()))
         })
     }
 
@@ -234,8 +243,8 @@ impl Snapshot {
         error.during("get from a snapshot variable", format!("{name:?} of {}", self.object))
     }
 
-    fn captured(&self, name: &str) -> Option<OwnedValue> {
-        self.values.0.get(name).and_then(Option::as_ref).map(|found| found.0.clone())
+    fn captured(&self, name: &str) -> Option<&Captured> {
+        self.values.0.get(name).and_then(Option::as_ref).map(|found| &found.0)
     }
 }
 

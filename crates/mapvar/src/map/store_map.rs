@@ -3,6 +3,7 @@
 use crate::{
     Value,
     name::{RESERVED, checked, is_reserved},
+    plain::{Captured, Flaw, Layout, Layouts},
     report::{Format, Recovery, Stat},
     value::codec,
 };
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) named_at: Private,
     /// Whether this handle has set an ephemeral variable.
     pub(crate) ephemeral: AtomicBool,
+    /// The layouts of plain structs that were read.
+    pub(crate) layouts: Layouts,
     /// The notifier that wakes the streams of changes, if there are any. Its type is erased because
     /// it belongs to the layer above; the map only stores it.
     #[cfg(feature = "stream")]
@@ -243,7 +246,7 @@ impl Stored {
     #[inline(never)]
     fn find_slowly<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         self.captured(name)?
-            .map(|(captured, _)| codec::decode(captured))
+            .map(|(captured, _)| codec::decode(self.described(captured)?))
             .transpose()
             .map_err(|error| self.with_context("get variable", name, error))
     }
@@ -251,7 +254,30 @@ impl Stored {
     pub(crate) fn value(&self, name: &str) -> Result<Value> {
         let (captured, _) =
             self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
-        Value::of(captured).map_err(|error| self.with_context("get variable", name, error))
+        self.described(captured)
+            .and_then(Value::of)
+            .map_err(|error| self.with_context("get variable", name, error))
+    }
+
+    /// Turns a plain struct into a dictionary of its fields; returns any other value as it is.
+    pub(crate) fn described(&self, raw: OwnedValue) -> Result<OwnedValue> {
+        let Inner { store, layouts, .. } = &*self.inner;
+        layouts.described(store, raw).map_err(|trouble| trouble.during("", String::new()))
+    }
+
+    /// Returns the layout with this number, or why there is none.
+    pub(crate) fn layout(
+        &self,
+        id: u32,
+    ) -> Result<std::result::Result<Arc<Layout>, Flaw>, EngineError> {
+        let Inner { store, layouts, .. } = &*self.inner;
+        layouts.layout(store, id)
+    }
+
+    /// Adds the layout to a value that is a plain struct.
+    pub(crate) fn captured_of(&self, raw: OwnedValue) -> Result<Captured, EngineError> {
+        let Inner { store, layouts, .. } = &*self.inner;
+        layouts.captured_of(store, raw)
     }
 
     #[inline]
@@ -268,6 +294,16 @@ impl Stored {
             }
         };
         self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
+    }
+
+    /// Returns the number of the kind of a variable as it is stored.
+    pub(crate) fn kind(&self, name: &str) -> Result<u8> {
+        let kind = || {
+            let store = &self.inner.store;
+            store.read_named(store.query(checked(name)?), |view| view.kind())
+        };
+        let found = self.run(kind).map_err(|trouble| self.failed("get variable", name, trouble))?;
+        found.map(|(_, kind, _)| kind).ok_or_else(|| self.absent("get variable", name))
     }
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {

@@ -80,8 +80,8 @@ impl Map {
     ///
     /// `body` reads and writes variables through the [`Transaction`] that it gets. If another
     /// writer changes a variable that it has read, `body` runs again, up to 16 times. No lock is
-    /// held while it runs. If `body` returns an error, nothing is written; the error may be of a
-    /// type of its own. [`Transaction::discard`] ends without a change and without an error.
+    /// held while it runs. If `body` returns an error, nothing is written.
+    /// [`Transaction::discard`] ends without a change and without an error.
     ///
     /// The variables that `body` only reads take part too: two transactions that read each other's
     /// variables take effect one after the other. A transaction may read and write up to 512
@@ -110,7 +110,41 @@ impl Map {
     /// [`NoSpace`](ErrorKind::NoSpace), [`ReadOnly`](ErrorKind::ReadOnly);
     /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Marshal`](crate::Format::Marshal)
     /// map.
-    pub fn transaction<R, E: From<Error>>(
+    pub fn transaction<R>(&self, body: impl FnMut(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
+        self.try_transaction(body)
+    }
+
+    /// As [`transaction`](Self::transaction), with a `body` that may fail with an error of its own.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-try-tx.{}", std::process::id())).create()?;
+    /// #[derive(Debug)]
+    /// enum Trouble {
+    ///     SoldOut,
+    ///     Map(mapvar::Error),
+    /// }
+    ///
+    /// impl From<mapvar::Error> for Trouble {
+    ///     fn from(error: mapvar::Error) -> Self {
+    ///         Self::Map(error)
+    ///     }
+    /// }
+    ///
+    /// map.set("stock", 0)?;
+    /// let sold = map.try_transaction(|tx| {
+    ///     let stock: i64 = tx.get("stock")?;
+    ///     if stock == 0 {
+    ///         return Err(Trouble::SoldOut);
+    ///     }
+    ///     Ok(tx.set("stock", stock - 1)?)
+    /// });
+    /// assert!(matches!(sold, Err(Trouble::SoldOut)));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `body` and of [`transaction`](Self::transaction).
+    pub fn try_transaction<R, E: From<Error>>(
         &self,
         mut body: impl FnMut(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
@@ -211,7 +245,7 @@ impl<'m> Transaction<'m> {
     ///     if stock < 0 {
     ///         tx.discard();
     ///     }
-    ///     Ok::<_, mapvar::Error>(stock >= 0)
+    ///     Ok(stock >= 0)
     /// })?;
     /// assert_eq!((sold, map.get::<i64>("stock")?), (false, 2));
     /// # Ok::<(), mapvar::Error>(())
@@ -288,7 +322,8 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
-        let found = self.captured(name)?.map(codec::decode).transpose();
+        let found = self.captured(name)?;
+        let found = found.map(|found| codec::decode(self.map.described(found)?)).transpose();
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
@@ -297,7 +332,8 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`find`](Self::find).
     pub fn value(&mut self, name: &str) -> Result<Option<Value>> {
-        let found = self.captured(name)?.map(Value::of).transpose();
+        let found = self.captured(name)?;
+        let found = found.map(|found| Value::of(self.map.described(found)?)).transpose();
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 

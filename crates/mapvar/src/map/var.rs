@@ -224,7 +224,8 @@ impl<T> Var<T> {
     }
 
     fn decoded<U: DeserializeOwned>(&self, captured: OwnedValue) -> Result<U> {
-        codec::decode(captured).map_err(|error| self.target.with_context(GET, error))
+        codec::decode(self.described(captured)?)
+            .map_err(|error| self.target.with_context(GET, error))
     }
 
     /// Returns the value, of any kind.
@@ -244,11 +245,17 @@ impl<T> Var<T> {
     pub fn value_versioned(&self) -> Result<(Option<Value>, Version)> {
         match self.captured()? {
             Some((captured, version)) => {
-                let value = Value::of(captured);
+                let value = Value::of(self.described(captured)?);
                 Ok((Some(value.map_err(|error| self.target.with_context(GET, error))?), version))
             }
             None => Ok((None, Version::ABSENT)),
         }
+    }
+
+    /// Turns a plain struct into a dictionary.
+    fn described(&self, captured: OwnedValue) -> Result<OwnedValue> {
+        let described = self.target.stored.described(captured);
+        described.map_err(|error| self.target.with_context(GET, error))
     }
 
     fn captured(&self) -> Result<Option<(OwnedValue, Version)>> {

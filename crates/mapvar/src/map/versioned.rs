@@ -115,7 +115,9 @@ impl Stored {
                 Err(self.failed("get variable", name, EngineError::WrongKind(NO_VERSIONS)))
             }
             Some(Found { handle, captured, number }) => {
-                let value = decode(captured)
+                let value = self
+                    .described(captured)
+                    .and_then(decode)
                     .map_err(|error| self.with_context("get variable", name, error))?;
                 Ok((Some(value), Version::from((handle.id, number))))
             }

@@ -4,7 +4,7 @@
 //! if repeated reads find it unchanged.
 
 use crate::{
-    Map, MapOptions,
+    Kind, Map, MapOptions,
     map::Body,
     map::open::trust::{Relation, identity, relation},
     repair::open::{Region, open_region},
@@ -46,14 +46,36 @@ impl Map {
     /// [findings](Check::findings), of which 10,000 faults and 10,000 notes are listed at most.
     pub fn check(&self) -> Result<Check> {
         match &self.0 {
-            Body::Store(map) => map
-                .run(|| {
-                    let late = deadline(map.inner.check_timeout);
-                    map.inner.store.check(&[], true, codec::is_message_pack, &late)
-                })
-                .map_err(|trouble: EngineError| trouble.during("check", map.object())),
+            Body::Store(map) => {
+                let check = map
+                    .run(|| {
+                        let late = deadline(map.inner.check_timeout);
+                        map.inner.store.check(&[], true, codec::is_message_pack, &late)
+                    })
+                    .map_err(|trouble: EngineError| trouble.during("check", map.object()))?;
+                Ok(self.check_structs(&check))
+            }
             Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
         }
+    }
+}
+
+impl Map {
+    /// Adds the plain structs that cannot be read by their layouts, which the engine does not know.
+    fn check_structs(&self, check: &Check) -> Check {
+        let mut findings = check.findings().to_vec();
+        // A variable that cannot be read at all is among the findings of the engine.
+        for entry in self.iter().flatten() {
+            if entry.kind().is_ok_and(|kind| kind == Kind::Plain)
+                && let Err(error) = entry.value()
+            {
+                let mut finding = Finding::fault(0, error.to_string());
+                finding.variable = Some(entry.name().to_owned());
+                findings.push(finding);
+            }
+        }
+        findings.sort_by_key(|finding| finding.at);
+        Check::new(findings, check.variables())
     }
 }
 

@@ -4,10 +4,19 @@
 //! value is read as any reader reads it.
 
 use crate::{
-    Map, Value, map::Body, map::snapshot::Snapshot, map::store_map::Stored, repair::salvage::save,
+    Map, Value,
+    map::Body,
+    map::snapshot::Snapshot,
+    map::store_map::Stored,
+    plain::{Found, description_of},
+    repair::salvage::save,
 };
-use mapvar_engine::error::EngineError;
+use mapvar_engine::{
+    error::EngineError,
+    value::{Kind, OwnedValue},
+};
 use mapvar_os::{Error, ErrorKind, Result};
+use std::collections::BTreeSet;
 
 /// How often all variables are read anew because one was created meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -80,6 +89,10 @@ impl Map {
                 continue;
             }
             (copied.at_one_instant, copied.lost) = (at_one_instant, lost);
+            if let Body::Store(map) = &self.0 {
+                let all = seen.iter().flat_map(Snapshot::each).map(|(_, captured)| captured);
+                copy_layouts(map, target, all)?;
+            }
             for (name, captured) in seen.iter().flat_map(Snapshot::each) {
                 let Some(atomic) = self.is_lasting(name)? else { continue };
                 match &self.0 {
@@ -151,6 +164,27 @@ impl Map {
             found => Some(found.is_some_and(|handle| handle.atomic)),
         })
     }
+}
+
+/// Copies the layouts of all plain structs among the values.
+fn copy_layouts<'a>(
+    from: &Stored,
+    into: &Stored,
+    values: impl Iterator<Item = &'a OwnedValue>,
+) -> Result<()> {
+    let plain = values.filter(|value| value.kind == Kind::Plain as u8);
+    let numbers: BTreeSet<u32> = plain.map(|value| value.type_id).collect();
+    let copied = from.run(|| {
+        for number in numbers {
+            // Without a layout the bytes are copied nevertheless: a program with the type can store
+            // the layout again.
+            if let Found::Description(bytes) = description_of(&from.inner.store, number)? {
+                into.inner.layouts.publish_description(&into.inner.store, &bytes)?;
+            }
+        }
+        Ok(())
+    });
+    copied.map_err(|trouble: EngineError| trouble.during("copy layouts into", into.object()))
 }
 
 /// Whether the error says that a value cannot be read, and not that the map cannot be used.

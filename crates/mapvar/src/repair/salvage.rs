@@ -4,14 +4,17 @@
 //! index is needed. The damaged map is only read.
 
 use crate::{
-    Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved,
-    repair::open::open_region, value::codec,
+    Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved, plain,
+    plain::described, repair::open::open_region, value::codec,
 };
 use mapvar_engine::{
     error::EngineError,
+    handle::Handle,
     inspect::survivors::Lost,
     layout::CHUNK,
-    value::{Kind, OwnedValue, Raw},
+    mem::read_only::ReadOnly,
+    store::Store,
+    value::{Data, Kind, OwnedValue, Raw},
 };
 use mapvar_os::{Error, ErrorKind, Result};
 
@@ -104,6 +107,7 @@ impl MapOptions {
         }
         let mut salvage = Salvage::default();
         let found = store.survivors(region.bytes.div_ceil(CHUNK), &mut salvage.lost);
+        salvage_layouts(store, &found, into)?;
         // Locks are not copied: their owners use the damaged map.
         for (name, handle) in found.into_iter().filter(|(name, _)| !is_reserved(name.as_bytes())) {
             let (captured, lost) = store.newest_whole(handle, codec::is_message_pack);
@@ -119,6 +123,24 @@ impl MapOptions {
         salvage.lost.sort_by_key(|lost| lost.at);
         store.mem().lost().map_or(Ok(salvage), Err)
     }
+}
+
+/// Copies the layouts of plain structs. One that is damaged is no loss: the values are saved, and a
+/// program with the type stores the layout again.
+fn salvage_layouts(
+    from: &Store<ReadOnly>,
+    found: &[(String, Handle)],
+    into: &Stored,
+) -> Result<()> {
+    for (_, handle) in found.iter().filter(|(name, _)| name.starts_with(plain::PREFIX)) {
+        let (captured, _) = from.newest_whole(*handle, codec::is_message_pack);
+        let Some(Data::Bytes(bytes)) = captured.map(|captured| captured.data) else { continue };
+        if described(&bytes).is_ok() {
+            into.run(|| into.inner.layouts.publish_description(&into.inner.store, &bytes))
+                .map_err(|trouble| trouble.during("save layouts into", into.object()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies all variables of a gem map; a damaged one has no parts to save.

@@ -1,7 +1,6 @@
 //! A change of a variable, as a watch returns it.
 
-use crate::{Kind, Value, Version, value::codec};
-use mapvar_engine::value::OwnedValue;
+use crate::{Kind, Value, Version, plain::Captured};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ pub struct Change {
     pub(crate) name: Arc<str>,
     /// The map, in messages.
     pub(crate) object: Arc<str>,
-    pub(crate) captured: Option<OwnedValue>,
+    pub(crate) captured: Option<Captured>,
     pub(crate) version: Version,
     pub(crate) skipped: u64,
 }
@@ -45,7 +44,11 @@ impl Change {
     /// # Errors
     /// [`ErrorKind::Corrupt`].
     pub fn value(&self) -> Result<Option<Value>> {
-        self.captured.clone().map(Value::of).transpose().map_err(|error| self.with_context(error))
+        self.captured
+            .as_ref()
+            .map(Captured::shown)
+            .transpose()
+            .map_err(|error| self.with_context(error))
     }
 
     /// Returns the value as a `T`.
@@ -75,7 +78,7 @@ impl Change {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        let found = self.captured.clone().map(codec::decode).transpose();
+        let found = self.captured.as_ref().map(Captured::decoded).transpose();
         found.map_err(|error| self.with_context(error))
     }
 
@@ -86,7 +89,7 @@ impl Change {
     pub fn kind(&self) -> Result<Option<Kind>> {
         self.captured
             .as_ref()
-            .map(OwnedValue::kind)
+            .map(Captured::stored_kind)
             .transpose()
             .map_err(|error| self.with_context(error))
     }

@@ -4,6 +4,7 @@ use crate::{
     Map, Version,
     map::store_map::{Inner, NameChecks, Stored},
     name::{checked, is_reserved},
+    plain::Captured,
     sync::change::Change,
 };
 use mapvar_engine::{
@@ -12,7 +13,6 @@ use mapvar_engine::{
     layout::live,
     mem::Mem,
     record::wait::{NAP, Observed},
-    value::OwnedValue,
     variable::follow::Followed,
     variable::named::AGAIN,
 };
@@ -58,7 +58,7 @@ impl Watched {
     fn update(
         &mut self,
         observed: Option<Observed>,
-        captured: Option<OwnedValue>,
+        captured: Option<Captured>,
         map: &Inner,
     ) -> Option<Change> {
         let (was, before) = (self.present(), self.observed);
@@ -96,7 +96,7 @@ impl Watched {
     fn change(
         &self,
         map: &Inner,
-        captured: Option<OwnedValue>,
+        captured: Option<Captured>,
         version: Version,
         skipped: u64,
     ) -> Change {
@@ -561,7 +561,7 @@ impl Watch {
             };
             let (observed, captured, owner) = match followed {
                 Some(Followed::Value(captured, observed, owner)) => {
-                    (Some(observed), Some(captured), owner)
+                    (Some(observed), Some(self.map.captured_of(captured)?), owner)
                 }
                 Some(Followed::Removed(observed)) => (Some(observed), None, 0),
                 Some(Followed::Stale) => {

@@ -1,7 +1,7 @@
 //! What a program's own type of values has to offer, so that no value is converted twice.
 
-pub(crate) mod encode;
 pub(crate) mod number;
+pub(crate) mod encode;
 pub(crate) mod value;
 pub(crate) mod view;
 

@@ -172,7 +172,7 @@ fn transact(actor: &Actor, map: Map) {
                     None => transaction.remove(&var.name)?,
                 }
             }
-            Ok::<_, mapvar::Error>(())
+            Ok(())
         })
         .expect("transact");
     });

@@ -3,7 +3,7 @@
 use crate::{
     args::Get,
     exit::{self, Exit, Failure},
-    opening,
+    field, opening,
     show::Out,
 };
 use mapvar::{ErrorKind, Value};
@@ -14,8 +14,12 @@ pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
     let mut out = Out::new();
     let mut outcome = Exit::Done;
     for var in vars {
-        match map.value(var) {
-            Ok(value) if args.kind => out.line(value.kind().name())?,
+        let value = if args.kind {
+            field::kind(&map, var).map(|kind| Value::Str(kind.name().into()))
+        } else {
+            field::value(&map, var)
+        };
+        match value {
             Ok(Value::Str(text)) if args.raw => out.raw(text.as_bytes())?,
             Ok(Value::Bytes(bytes)) if args.raw => out.raw(&bytes)?,
             Ok(value) => out.line(&value.to_string())?,

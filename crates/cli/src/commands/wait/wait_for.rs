@@ -53,7 +53,12 @@ pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
         return wait_for_map(args, name);
     }
     let map = opening::open_to_wait(&args.at, name)?;
-    let names = conditions.iter().map(|condition| condition.var);
+    // A field changes with its variable, which may not exist yet.
+    let names = conditions.iter().flat_map(|condition| {
+        let dots = condition.var.match_indices('.');
+        let before = dots.filter_map(|(at, _)| condition.var.get(..at));
+        before.filter(|var| !var.is_empty()).chain([condition.var])
+    });
     let all = |map: &Map| {
         for condition in &conditions {
             if !condition.holds(map)? {

@@ -3,11 +3,11 @@
 use crate::{
     args::Watch,
     exit::{self, Exit, Failure},
-    opening,
+    field, opening,
     show::Out,
     system::LONGEST_VARIABLE,
 };
-use mapvar::{Change, Error, ErrorKind};
+use mapvar::{Change, Error, ErrorKind, Map, Value};
 use std::{
     env::consts::FAMILY,
     io,
@@ -17,11 +17,16 @@ use std::{
 pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
     let map = opening::open_to_wait(&args.at, name)?;
+    let mut fields = Fields::of(&map, vars);
     let mut watch = match &args.prefix {
         Some(prefix) => map.watch_prefix(prefix)?,
         None if vars.is_empty() => map.watch_all()?,
-        None => map.watch_any(vars)?,
+        None => map.watch_any(vars.iter().map(|var| {
+            fields.0.iter().find(|field| field.name == *var).map_or(&**var, |field| field.var)
+        }))?,
     };
+    // After the watch has begun, so that no change is missed.
+    fields.read(&map);
     let (mut printed, mut outcome) = (0, Exit::Done);
     while args.count.is_none_or(|count| printed < count) {
         let next = match args.timeout {
@@ -38,21 +43,81 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
             }
             Err(error) => return Err(error.into()),
         };
-        match (shown(&change), &args.exec) {
-            (Ok(shown), Some(command)) => execute(command, &change, shown)?,
-            (Ok(shown), None) => print(args, &change, shown)?,
-            // A value that cannot be read is reported, and the changes of the others follow.
-            (Err(error), _) => outcome = outcome.or(exit::report(&error)),
+        // The variable itself may have been asked for, and several of its fields.
+        let asked = vars.is_empty() || vars.iter().any(|var| *var == change.name());
+        let whole = asked.then(|| (change.name(), shown(&change)));
+        let parts = fields.0.iter_mut().filter(|field| field.var == change.name());
+        let parts =
+            parts.filter_map(|field| Some((field.name, field.changed(&change).transpose()?)));
+        for (name, shown) in whole.into_iter().chain(parts) {
+            match (shown, &args.exec) {
+                (Ok(shown), Some(command)) => execute(command, &change, name, shown)?,
+                (Ok(shown), None) => print(args, &change, name, shown)?,
+                // A value that cannot be read is reported, and the changes of the others follow.
+                (Err(error), _) => outcome = outcome.or(exit::report(&error)),
+            }
+            printed += 1;
+            if args.count.is_some_and(|count| printed >= count) {
+                break;
+            }
         }
-        printed += 1;
     }
     Ok(outcome)
 }
 
+/// The fields of structs that are watched.
+struct Fields<'a>(Vec<Field<'a>>);
+
+/// A field: as it was named, its variable, its path in that, and the value that it had last.
+struct Field<'a> {
+    name: &'a str,
+    var: &'a str,
+    path: &'a str,
+    last: Option<Value>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(map: &Map, vars: &'a [String]) -> Self {
+        let field = |name: &'a String| {
+            let (var, path) = field::find(map, name)?;
+            Some(Field { name, var, path, last: None })
+        };
+        Self(vars.iter().filter_map(field).collect())
+    }
+
+    fn read(&mut self, map: &Map) {
+        for field in &mut self.0 {
+            field.last = map.get_field(field.var, field.path).ok();
+        }
+    }
+}
+
+impl Field<'_> {
+    /// Returns kind and value of the field, if the change is one of it.
+    fn changed(&mut self, change: &Change) -> mapvar::Result<Option<(String, String)>> {
+        let value = change.value()?;
+        let part = value.as_ref().map(|value| field::part(value, self.var, self.path));
+        let part = part.transpose()?;
+        if part == self.last.as_ref() {
+            return Ok(None);
+        }
+        self.last = part.cloned();
+        Ok(Some(match part {
+            Some(part) => (part.kind().name().into(), part.to_string()),
+            None => ("removed".into(), String::new()),
+        }))
+    }
+}
+
 /// Prints a change and flushes it: the reader of a pipe waits for each line.
-fn print(args: &Watch, change: &Change, (kind, value): (String, String)) -> Result<(), Failure> {
+fn print(
+    args: &Watch,
+    change: &Change,
+    name: &str,
+    (kind, value): (String, String),
+) -> Result<(), Failure> {
     let mut out = Out::new();
-    let name = change.name().to_owned();
+    let name = name.to_owned();
     if args.skipped {
         out.table(&[[name, kind, change.skipped().to_string(), value]])?;
     } else {
@@ -64,10 +129,17 @@ fn print(args: &Watch, change: &Change, (kind, value): (String, String)) -> Resu
 
 fn shown(change: &Change) -> mapvar::Result<(String, String)> {
     let Some(value) = change.value()? else { return Ok(("removed".into(), String::new())) };
-    Ok((value.kind().name().into(), value.to_string()))
+    // A struct's value is a dictionary.
+    let kind = change.kind()?.unwrap_or(value.kind());
+    Ok((kind.name().into(), value.to_string()))
 }
 
-fn execute(text: &str, change: &Change, (kind, value): (String, String)) -> Result<(), Failure> {
+fn execute(
+    text: &str,
+    change: &Change,
+    name: &str,
+    (kind, value): (String, String),
+) -> Result<(), Failure> {
     let (shell, flag) = if FAMILY == "windows" { ("cmd", "/C") } else { ("sh", "-c") };
     // A variable of the environment cannot hold a zero byte.
     let whole = |text: &str| text.replace('\0', "\\0");
@@ -77,7 +149,7 @@ fn execute(text: &str, change: &Change, (kind, value): (String, String)) -> Resu
         command
             .arg(flag)
             .arg(text)
-            .env("MAPVAR_VAR", whole(change.name()))
+            .env("MAPVAR_VAR", whole(name))
             .env("MAPVAR_KIND", &kind)
             .env("MAPVAR_SKIPPED", change.skipped().to_string())
             .stdin(Stdio::null());
@@ -99,7 +171,7 @@ fn execute(text: &str, change: &Change, (kind, value): (String, String)) -> Resu
             exit::say(&format!(
                 "value of variable {:?} has {} bytes, too many for the environment of {text:?}: \
                  MAPVAR_VALUE is left out; read it with `mapvar get`",
-                change.name(),
+                name,
                 value.len()
             ));
             run(None)

@@ -3,7 +3,7 @@
 use crate::{
     args::{self, Set},
     exit::{Exit, Failure},
-    opening,
+    field, opening,
     parse::{self, Type},
     typing,
 };
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
             _ => typing::value(&map, var, line(&text), |text| Value::Str(text.into()))?,
         },
     };
-    map.set_value(var, &value)?;
+    field::set(&map, var, &value)?;
     map.close()?;
     Ok(Exit::Done)
 }

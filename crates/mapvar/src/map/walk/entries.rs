@@ -1,8 +1,8 @@
 //! Iteration over the variables of a map, with their values.
 
 use super::{Found, Walk};
-use crate::{Kind, Map, Value, gem::map::Gem, map::store_map::Stored, value::codec};
-use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen, value::OwnedValue};
+use crate::{Kind, Map, Value, gem::map::Gem, map::store_map::Stored, plain::Captured};
+use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -25,7 +25,7 @@ pub struct Entry {
     name: String,
     /// The map, in messages.
     object: Arc<str>,
-    captured: OwnedValue,
+    captured: Captured,
     version: u64,
 }
 
@@ -40,7 +40,7 @@ impl Entry {
     /// # Errors
     /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind) for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
-        self.captured.kind().map_err(|error| error.during("get variable", self.object()))
+        self.captured.stored_kind().map_err(|error| error.during("get variable", self.object()))
     }
 
     /// Returns the value, of any kind.
@@ -48,8 +48,7 @@ impl Entry {
     /// # Errors
     /// [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn value(&self) -> Result<Value> {
-        Value::of(self.captured.clone())
-            .map_err(|error| error.during("get variable", self.object()))
+        self.captured.shown().map_err(|error| error.during("get variable", self.object()))
     }
 
     /// Returns the value as a `T`.
@@ -57,8 +56,7 @@ impl Entry {
     /// # Errors
     /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind), [`OutOfRange`](mapvar_os::ErrorKind::OutOfRange), [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
-        codec::decode(self.captured.clone())
-            .map_err(|error| error.during("get variable", self.object()))
+        self.captured.decoded().map_err(|error| error.during("get variable", self.object()))
     }
 
     /// Returns the number of the value's version.
@@ -76,12 +74,11 @@ impl Entry {
 }
 
 impl Found for Entry {
-    fn read(
-        map: &Stored,
-        handle: Handle,
-    ) -> Result<Option<(Option<OwnedValue>, u64)>, EngineError> {
+    fn read(map: &Stored, handle: Handle) -> Result<Option<(Option<Captured>, u64)>, EngineError> {
         match map.inner.store.read(handle, |view| view.capture())? {
-            Seen::Value(captured, version) => Ok(Some((Some(captured?), version))),
+            Seen::Value(captured, version) => {
+                Ok(Some((Some(map.captured_of(captured?)?), version)))
+            }
             Seen::Absent | Seen::Stale => Ok(None),
         }
     }
@@ -89,7 +86,7 @@ impl Found for Entry {
     fn new(
         name: String,
         object: &Arc<str>,
-        (captured, version): (Option<OwnedValue>, u64),
+        (captured, version): (Option<Captured>, u64),
     ) -> Option<Self> {
         Some(Self { name, object: Arc::clone(object), captured: captured?, version })
     }
@@ -99,7 +96,12 @@ impl Found for Entry {
         let all = gem.all(prefix)?.into_iter();
         Ok(all
             .map(|(name, captured)| {
-                Ok(Self { name, object: Arc::clone(&object), captured: captured?, version: 0 })
+                Ok(Self {
+                    name,
+                    object: Arc::clone(&object),
+                    captured: captured?.into(),
+                    version: 0,
+                })
             })
             .collect())
     }

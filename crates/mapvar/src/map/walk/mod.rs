@@ -3,18 +3,19 @@
 pub(crate) mod entries;
 pub(crate) mod names;
 
-use crate::{Map, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved};
-use mapvar_engine::{error::EngineError, handle::Handle, space::walk::Cursor, value::OwnedValue};
+use crate::{
+    Map, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved, plain::Captured,
+};
+use mapvar_engine::{error::EngineError, handle::Handle, space::walk::Cursor};
 use mapvar_os::{Error, ErrorKind, Result};
 use std::{borrow::Cow, sync::Arc, vec};
 
 /// What a walk finds of each variable.
 trait Found: Sized {
     /// Reads a variable: its value, if the walk needs it, and its version; `None` if there is none.
-    fn read(map: &Stored, handle: Handle)
-    -> Result<Option<(Option<OwnedValue>, u64)>, EngineError>;
+    fn read(map: &Stored, handle: Handle) -> Result<Option<(Option<Captured>, u64)>, EngineError>;
 
-    fn new(name: String, object: &Arc<str>, read: (Option<OwnedValue>, u64)) -> Option<Self>;
+    fn new(name: String, object: &Arc<str>, read: (Option<Captured>, u64)) -> Option<Self>;
 
     /// Reads all variables of a gem's map whose names have the prefix.
     fn all(gem: &Gem, prefix: &str) -> Result<Vec<Result<Self>>>;

@@ -1,23 +1,20 @@
 //! Iteration over the names of variables.
 
 use super::{Found, Walk};
-use crate::{Map, gem::map::Gem, map::store_map::Stored};
-use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen, value::OwnedValue};
+use crate::{Map, gem::map::Gem, map::store_map::Stored, plain::Captured};
+use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen};
 use mapvar_os::Result;
 use std::{borrow::Cow, fmt, sync::Arc};
 
 impl Found for String {
-    fn read(
-        map: &Stored,
-        handle: Handle,
-    ) -> Result<Option<(Option<OwnedValue>, u64)>, EngineError> {
+    fn read(map: &Stored, handle: Handle) -> Result<Option<(Option<Captured>, u64)>, EngineError> {
         match map.inner.store.read(handle, |_| ())? {
             Seen::Value((), version) => Ok(Some((None, version))),
             Seen::Absent | Seen::Stale => Ok(None),
         }
     }
 
-    fn new(name: String, _: &Arc<str>, _: (Option<OwnedValue>, u64)) -> Option<Self> {
+    fn new(name: String, _: &Arc<str>, _: (Option<Captured>, u64)) -> Option<Self> {
         Some(name)
     }
 

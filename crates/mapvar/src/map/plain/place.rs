@@ -1,0 +1,215 @@
+//! The variable of a plain struct: its name, its layout, and the record in which it was found last.
+
+use crate::{
+    Map,
+    map::{store_map::Stored, versioned::Compared},
+    name::checked,
+    plain::Layout,
+};
+use mapvar_engine::{
+    error::EngineError,
+    handle::Handle,
+    mem::{Ordering::Relaxed, Private, mapped::Mapped},
+    value::{Kind, Raw, SlotView},
+    version::Version,
+};
+use mapvar_os::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+/// The common part of the handles to a struct and to its fields.
+pub(super) struct Place {
+    pub(super) map: Map,
+    pub(super) stored: Stored,
+    pub(super) name: Arc<str>,
+    pub(super) layout: Arc<Layout>,
+    /// The number of the layout.
+    id: u32,
+    /// As in `Target`, but the offset is 0 while no record is known.
+    location: [Private; 2],
+}
+
+/// What a variable holds: the numbers of its kind and type, and its length.
+type Facts = (u8, u32, usize);
+
+impl Place {
+    pub(super) fn new(
+        map: &Map,
+        stored: &Stored,
+        name: &str,
+        layout: Arc<Layout>,
+        id: u32,
+    ) -> Self {
+        let location = [Private::new(0), Private::new(0)];
+        Self { map: map.clone(), stored: stored.clone(), name: name.into(), layout, id, location }
+    }
+
+    /// The record in which the variable was found last. Another thread may store the two words
+    /// between the two loads; then the id does not match the record.
+    #[inline]
+    fn handle(&self) -> Option<Handle> {
+        let [packed, id] = &self.location;
+        match packed.load(Relaxed) {
+            0 => None,
+            packed => Some(Handle::from_packed(packed, id.load(Relaxed))),
+        }
+    }
+
+    fn remember(&self, handle: Handle) {
+        let [packed, id] = &self.location;
+        packed.store(handle.packed(), Relaxed);
+        id.store(handle.id, Relaxed);
+    }
+
+    /// Fails if the variable holds anything but a struct of this layout.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        let store = &self.stored.inner.store;
+        let found = store.read_named(store.query(checked(&self.name)?), |view| facts(&view))?;
+        let Some((handle, found, _)) = found else { return Ok(()) };
+        if !self.is_ours(found) {
+            return Err(self.other(found));
+        }
+        self.remember(handle);
+        Ok(())
+    }
+
+    fn is_ours(&self, found: Facts) -> bool {
+        found == (Kind::Plain as u8, self.id, self.layout.size())
+    }
+
+    /// Copies the bytes from `from` on, in one attempt; returns whether it succeeded. `len` is the
+    /// size of the struct.
+    #[inline]
+    pub(super) fn try_read(&self, len: usize, from: usize, into: &mut [u8]) -> bool {
+        let store = &self.stored.inner.store;
+        self.handle()
+            .is_some_and(|handle| store.try_read_fast_plain(handle, (self.id, len), from, into))
+            && self.stored.is_usable()
+    }
+
+    /// Copies the bytes from `from` on. Returns the version of the value; `None` if there is no
+    /// variable.
+    #[inline(never)]
+    pub(super) fn read_slowly(&self, from: usize, into: &mut [u8]) -> Result<Option<Version>> {
+        let read = || {
+            let store = &self.stored.inner.store;
+            let query = store.query(checked(&self.name)?);
+            let found = store.read_named(query, |view: SlotView<'_, Mapped>| {
+                let found = facts(&view);
+                let ours = self.is_ours(found);
+                if ours {
+                    view.copy_part_to(from, into);
+                }
+                (ours, found)
+            })?;
+            match found {
+                None => Ok(None),
+                Some((handle, (true, _), number)) => {
+                    self.remember(handle);
+                    Ok(Some(Version::from((handle.id, number))))
+                }
+                Some((_, (false, found), _)) => Err(self.other(found)),
+            }
+        };
+        self.stored.run(read).map_err(|trouble| self.failed("get variable", trouble))
+    }
+
+    /// Sets the variable to these bytes, and creates it if there is none.
+    #[inline]
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<()> {
+        let raw = Raw::bytes(Kind::Plain, self.id, bytes);
+        if self.stored.is_usable()
+            && let Some(handle) = self.handle()
+            && self.stored.inner.store.try_write_fast(handle, &raw, false)
+        {
+            return self.stored.acknowledged("set variable", &self.name, ());
+        }
+        self.write_slowly(raw)
+    }
+
+    // By value: by reference, `raw` would be written to memory on the fast path too.
+    #[cold]
+    #[inline(never)]
+    fn write_slowly(&self, raw: Raw<'_>) -> Result<()> {
+        let write = || {
+            let store = &self.stored.inner.store;
+            store.set(store.query(checked(&self.name)?), &raw)?;
+            if let Some(handle) = store.find(store.query(checked(&self.name)?))? {
+                self.remember(handle);
+            }
+            Ok(())
+        };
+        self.stored.run(write).map_err(|trouble| self.failed("set variable", trouble))
+    }
+
+    /// Sets the variable to these bytes if it has the version `expected`.
+    pub(super) fn write_if(&self, expected: Version, bytes: &[u8]) -> Result<Compared<Version>> {
+        self.stored.put_if(&self.name, expected, &Raw::bytes(Kind::Plain, self.id, bytes))
+    }
+
+    /// The error for a variable that holds something else. It names both types.
+    #[cold]
+    fn other(&self, (kind, type_id, len): Facts) -> EngineError {
+        let ours = &self.layout;
+        let error = |kind, detail| Error::new(kind, "", "").detail(detail).into();
+        if kind != Kind::Plain as u8 {
+            let found = Kind::of(kind).map_or("a value of a later version", Kind::name);
+            return error(
+                ErrorKind::WrongKind,
+                format!("it is {found}, and this program has it as {ours}; remove it first"),
+            );
+        }
+        if type_id == self.id {
+            return error(
+                ErrorKind::Corrupt,
+                format!("it has {len} bytes, and its layout {:?} has {}", ours.name(), ours.size()),
+            );
+        }
+        let found = match self.stored.layout(type_id) {
+            Ok(Ok(theirs)) => format!(
+                "it holds {theirs}, and this program has it as {ours}: {}",
+                theirs.difference(ours)
+            ),
+            Ok(Err(flaw)) => {
+                format!("this program has it as {ours}, and it is another: {}", flaw.detail)
+            }
+            Err(trouble) => return trouble,
+        };
+        error(ErrorKind::WrongKind, format!("{found}; remove it first, or use the same type"))
+    }
+
+    #[cold]
+    pub(super) fn failed(&self, operation: &'static str, trouble: EngineError) -> Error {
+        self.stored.failed(operation, &self.name, trouble)
+    }
+
+    /// The error of a `bool` that is neither 0 nor 1.
+    #[cold]
+    pub(super) fn invalid(&self) -> Error {
+        // The way by the layout finds which one.
+        match self.map.value(&self.name) {
+            Err(error) => error,
+            Ok(_) => {
+                Error::new(ErrorKind::Corrupt, "get variable", self.stored.variable(&self.name))
+                    .detail("a bool in it was neither 0 nor 1")
+            }
+        }
+    }
+}
+
+fn facts(view: &SlotView<'_, Mapped>) -> Facts {
+    (view.kind(), view.type_id(), view.len())
+}
+
+impl Clone for Place {
+    fn clone(&self) -> Self {
+        let [packed, id] = &self.location;
+        Self {
+            map: self.map.clone(),
+            stored: self.stored.clone(),
+            name: Arc::clone(&self.name),
+            layout: Arc::clone(&self.layout),
+            id: self.id,
+            location: [Private::new(packed.load(Relaxed)), Private::new(id.load(Relaxed))],
+        }
+    }
+}
