@@ -20,6 +20,8 @@
 //! # Ok::<(), mapvar::Error>(())
 //! ```
 //!
+//! [`first_steps`] is one page with all that a beginner needs.
+//!
 //! # Types
 //!
 //! | type | purpose |
@@ -150,6 +152,9 @@ pub use value::{
     Value,
     value_for::{FirstValue, ValueFor},
 };
+
+#[doc = include_str!("first_steps.md")]
+pub mod first_steps {}
 
 pub mod lock {
     //! Named locks for critical sections of the user's own; from [`Map::lock`](crate::Map::lock).
