@@ -14,8 +14,8 @@
 )]
 
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Seat, Section,
-    SectionFlags, SectionOptions, Taken, View, machine,
+    Access, Attach, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Seat, Seats,
+    Section, SectionFlags, SectionOptions, Taken, View, machine,
 };
 use std::{
     env, fs,

@@ -13,7 +13,9 @@
     reason = "a test, also where clippy does not see it: what is not as expected ends it"
 )]
 
-use mapvar_os::{Error, ErrorKind, Name, RubyLock, Scope, Seat, Section, SectionOptions};
+use mapvar_os::{
+    Attach, Error, ErrorKind, Name, RubyLock, Scope, Seat, Seats, Section, SectionOptions,
+};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},

@@ -1,7 +1,7 @@
 //! Where a map is, and its region seen from outside, by docs/FORMAT.md alone.
 
 use mapvar::{ErrorKind, Map};
-use mapvar_os::{Locks, Name, Scope, Section, View};
+use mapvar_os::{Locks, Name, Scope, Seats, Section, View};
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 /// The longest time that any operation may take.

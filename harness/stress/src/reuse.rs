@@ -17,7 +17,7 @@ use mapvar_harness::{
     percentiles, system, unique,
     watchdog::{doing, done_last, watch},
 };
-use mapvar_os::{Attachment, Seat, Taken};
+use mapvar_os::{Attach, Attachment, Seat, Seats, Taken};
 use std::{
     process::ExitCode,
     time::{Duration, Instant},

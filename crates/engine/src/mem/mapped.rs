@@ -6,7 +6,8 @@ use crate::{
     mem::{Load, Mem, Ordering, StoreWords, data_in, within},
 };
 use mapvar_os::{
-    Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
+    Error, ErrorKind, Locks, Refused, Scope, Seat, Seats, Section, Taken, View, Words, WordsMut,
+    machine,
 };
 use std::cell::Cell;
 use std::sync::Arc;

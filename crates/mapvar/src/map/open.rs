@@ -27,8 +27,8 @@ use mapvar_engine::{
     store::Store,
 };
 use mapvar_os::{
-    Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions, View,
-    machine,
+    Attach, Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions,
+    View, machine,
 };
 use std::{
     sync::atomic::AtomicBool,

@@ -88,22 +88,6 @@ impl Section {
         view
     }
 
-    /// Runs `fill` while no other process fills this section.
-    ///
-    /// For a named section of Windows whose creator died before it had filled the section. `fill`
-    /// must first check whether another process has filled it meanwhile.
-    ///
-    /// # Errors
-    /// The error of `fill`; [`ErrorKind::TimedOut`] if another process fills the section for longer
-    /// than the timeout.
-    pub fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()> {
-        let view = self.first_view().map()?;
-        let mut fill = Some(fill);
-        Imp::alone_filling(&self.shared.sys, &self.shared.options, &mut || {
-            fill.take().map_or(Ok(()), |fill| fill(&view))
-        })
-    }
-
     /// Returns whether the call that returned this handle created or opened the section.
     pub fn origin(&self) -> Origin {
         self.origin
@@ -240,25 +224,6 @@ impl Section {
         ViewOptions::new(&self.shared)
     }
 
-    /// Registers this handle among the users of the section.
-    ///
-    /// The registration ends when the [`Attachment`] is dropped, or when the process ends in any
-    /// way. Until the caller calls [`Attachment::done`], this call blocks in every other process.
-    /// In that time a process that is [alone](Attachment::alone) may repair the section. The
-    /// registration is optional; a section can be used without it.
-    ///
-    /// A read-only handle only waits until no other process is between `attach` and `done`. It is
-    /// not registered, since a reader leaves nothing that needs a repair. It is never alone.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TimedOut`] if another process does not call `done` within `timeout`;
-    /// [`ErrorKind::Io`].
-    pub fn attach(&self, timeout: Duration) -> Result<Attachment> {
-        let alone = Imp::attach(&self.shared.sys, timeout)
-            .map_err(|error| self.shared.with_context("attach to", error))?;
-        Ok(Attachment { shared: self.shared.clone(), alone, done: false })
-    }
-
     /// Closes the handle and reports errors, unlike a drop.
     ///
     /// If views of the section still exist, the handle stays open until the last one is dropped.
@@ -272,6 +237,50 @@ impl Section {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// What the users of a section agree on among themselves, for a library that builds on sections.
+pub trait Attach {
+    /// Runs `fill` while no other process fills this section.
+    ///
+    /// For a named section of Windows whose creator died before it had filled the section. `fill`
+    /// must first check whether another process has filled it meanwhile.
+    ///
+    /// # Errors
+    /// The error of `fill`; [`ErrorKind::TimedOut`] if another process fills the section for longer
+    /// than the timeout.
+    fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()>;
+
+    /// Registers this handle among the users of the section.
+    ///
+    /// The registration ends when the [`Attachment`] is dropped, or when the process ends in any
+    /// way. Until the caller calls [`Attachment::done`], this call blocks in every other process.
+    /// In that time a process that is [alone](Attachment::alone) may repair the section. The
+    /// registration is optional; a section can be used without it.
+    ///
+    /// A read-only handle only waits until no other process is between `attach` and `done`. It is
+    /// not registered, since a reader leaves nothing that needs a repair. It is never alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] if another process does not call `done` within `timeout`;
+    /// [`ErrorKind::Io`].
+    fn attach(&self, timeout: Duration) -> Result<Attachment>;
+}
+
+impl Attach for Section {
+    fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()> {
+        let view = self.first_view().map()?;
+        let mut fill = Some(fill);
+        Imp::alone_filling(&self.shared.sys, &self.shared.options, &mut || {
+            fill.take().map_or(Ok(()), |fill| fill(&view))
+        })
+    }
+
+    fn attach(&self, timeout: Duration) -> Result<Attachment> {
+        let alone = Imp::attach(&self.shared.sys, timeout)
+            .map_err(|error| self.shared.with_context("attach to", error))?;
+        Ok(Attachment { shared: self.shared.clone(), alone, done: false })
     }
 }
 
@@ -329,7 +338,7 @@ impl SectionOptions {
     /// `fill` has returned. A named section of Windows is visible as soon as it exists. There
     /// `fill` runs under a mutex for which `open_or_create_with` waits. It must store a mark last,
     /// by which openers recognize a filled section; an opener that finds no mark calls
-    /// [`Section::refill`].
+    /// [`Attach::refill`].
     ///
     /// # Errors
     /// Those of [`create`](Self::create), and the error of `fill`. The section does not exist then.
@@ -350,12 +359,12 @@ impl SectionOptions {
     }
 }
 
-/// A handle's registration among the users of a section; from [`Section::attach`].
+/// A handle's registration among the users of a section; from [`Attach::attach`].
 ///
 /// The registration ends when this value is dropped, or when the process ends in any way.
 ///
 /// ```
-/// use mapvar_os::Section;
+/// use mapvar_os::{Attach, Section};
 /// use std::time::Duration;
 ///
 /// let section = Section::options().size(4096).create()?;

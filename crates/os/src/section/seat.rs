@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// A numbered seat of a process in a section; from [`Section::take_seat`].
+/// A numbered seat of a process in a section; from [`Seats::take_seat`].
 ///
 /// The seat is freed when this value is dropped, or by the kernel when the process ends in any way.
 /// Whether a seat is taken is determined by the kernel, never by a process id.
@@ -34,7 +34,7 @@ use std::{
 /// shared lock on all its bytes. It cannot make a seat appear taken.
 ///
 /// ```
-/// use mapvar_os::{Scope, Section};
+/// use mapvar_os::{Scope, Seats, Section};
 ///
 /// let section = Section::options().size(4096).create()?;
 /// let id = format!("seatdoc{}", std::process::id());
@@ -89,7 +89,8 @@ fn is_seat_taken(shared: &Shared, spec: &SeatSpec, slot: usize) -> Result<bool> 
         .map_err(|error| shared.with_context("check a seat of", error))
 }
 
-impl Section {
+/// The seats of a section, for a library that builds on sections.
+pub trait Seats {
     /// Takes a free seat of `seats` seats for this handle.
     ///
     /// All users of the section pass the same `seats`, `scope` and `id`. The `id` consists of
@@ -106,9 +107,7 @@ impl Section {
     /// * [`ErrorKind::Closed`] in a child after `fork` that did not open the section itself.
     /// * [`ErrorKind::Unsupported`] if the system, or the section's file system, cannot detect the
     ///   death of a holder.
-    pub fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat> {
-        self.take_seat_among(scope, id, seats, seats)
-    }
+    fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat>;
 
     /// Returns whether a living process has the seat `slot` through a handle other than this one.
     ///
@@ -117,10 +116,7 @@ impl Section {
     ///
     /// # Errors
     /// Those of [`Seat::is_taken`].
-    pub fn is_seat_taken(&self, scope: Scope, id: &str, slot: usize) -> Result<bool> {
-        let spec = SeatSpec { scope, id: id.into(), seats: Seat::MOST, among: 0 };
-        if slot < spec.seats { is_seat_taken(&self.shared, &spec, slot) } else { Ok(false) }
-    }
+    fn is_seat_taken(&self, scope: Scope, id: &str, slot: usize) -> Result<bool>;
 
     /// As [`take_seat`](Self::take_seat), but takes a seat with a number below `among`.
     ///
@@ -128,13 +124,20 @@ impl Section {
     ///
     /// # Errors
     /// Those of [`take_seat`](Self::take_seat).
-    pub fn take_seat_among(
-        &self,
-        scope: Scope,
-        id: &str,
-        seats: usize,
-        among: usize,
-    ) -> Result<Seat> {
+    fn take_seat_among(&self, scope: Scope, id: &str, seats: usize, among: usize) -> Result<Seat>;
+}
+
+impl Seats for Section {
+    fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat> {
+        self.take_seat_among(scope, id, seats, seats)
+    }
+
+    fn is_seat_taken(&self, scope: Scope, id: &str, slot: usize) -> Result<bool> {
+        let spec = SeatSpec { scope, id: id.into(), seats: Seat::MOST, among: 0 };
+        if slot < spec.seats { is_seat_taken(&self.shared, &spec, slot) } else { Ok(false) }
+    }
+
+    fn take_seat_among(&self, scope: Scope, id: &str, seats: usize, among: usize) -> Result<Seat> {
         const TAKE: &str = "take a seat of";
         let refuse = |kind, detail: String| {
             Err(self.shared.with_context(TAKE, Error::new(kind, "", "").detail(detail)))

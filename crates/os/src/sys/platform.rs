@@ -96,7 +96,7 @@ pub(crate) trait Platform {
     /// Returns the identity of the section's file.
     fn id(section: &Self::Section) -> Result<Option<SectionId>>;
 
-    /// Registers this handle as a user of a file (see [`crate::Section::attach`]). Returns whether
+    /// Registers this handle as a user of a file (see [`crate::Attach::attach`]). Returns whether
     /// the file has no other user.
     ///
     /// Two bytes far beyond the end of any file are locked. The gate is locked exclusively, from
@@ -116,7 +116,7 @@ pub(crate) trait Platform {
     fn detach(section: &Self::Section);
 
     /// Takes one of `spec.seats` seats, with a number below `spec.among` (see
-    /// [`crate::Section::take_seat`]). The handle must be writable and have no seat yet. Returns
+    /// [`crate::Seats::take_seat`]). The handle must be writable and have no seat yet. Returns
     /// the number of the seat, or `None` if all are taken.
     ///
     /// One handle at a time has a seat. The seat stays taken until `leave_seat` has run and the

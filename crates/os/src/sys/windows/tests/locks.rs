@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    ErrorKind, Locks, Refused, Scope, Section, Taken, View, section::lock::Locks as _Locks,
+    Attach, ErrorKind, Locks, Refused, Scope, Section, Taken, View, section::lock::Locks as _Locks,
 };
 use std::{
     os::windows::io::AsRawHandle,

@@ -1,7 +1,7 @@
 //! Sections: their owners, other objects with their names, their sizes.
 
 use super::*;
-use crate::{Access, ErrorKind, Origin, Protection, Scope, Section, SectionFlags};
+use crate::{Access, Attach, ErrorKind, Origin, Protection, Scope, Seats, Section, SectionFlags};
 use std::{
     fs,
     os::windows::io::{AsHandle, AsRawHandle},
