@@ -1,5 +1,7 @@
 //! docs/SURFACE.md lists the public types and methods of the library, as its sources have them.
 
+#![allow(clippy::expect_used, reason = "the helpers of a test fail by panicking too")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
