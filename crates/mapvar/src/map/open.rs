@@ -277,7 +277,7 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let (len, said) = length_now(&section, &facts)?;
+        let len = length_now(&section, &facts)?;
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -289,7 +289,6 @@ impl MapOptions {
         let origin = section.origin();
         let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
-        refuse_truncated(&store, len, said)?;
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
         let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -530,25 +529,24 @@ impl Map {
 /// How often a waiting `open` looks for the map.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The present length of the region, bounded by the section's real size, and as its live words say.
-fn length_now(section: &Section, facts: &Facts) -> Result<(u64, u64)> {
+/// The present length of the region as its live words say, bounded by the section's real size.
+///
+/// Refuses a file of this boot that is shorter than these words say: another program has truncated
+/// it. Another file, or one of another boot, may have lost its end in a copy or a power cut, and a
+/// recovery finds out what that took. The file is refused here, before it is mapped with space to
+/// grow, which makes a file of Windows longer.
+fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
     let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
     let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
     let said = said.saturating_mul(layout::CHUNK).max(facts.region);
     // The size last: a section grows before the region does.
-    Ok((said.min(section.size()? / layout::CHUNK * layout::CHUNK), said))
-}
-
-/// Refuses a file of this boot that is shorter than its live words say: another program has truncated
-/// it. Another file, or one of another boot, may have lost its end in a copy or a power cut, and a
-/// recovery finds out what that took.
-fn refuse_truncated(store: &Store<Mapped>, len: u64, said: u64) -> Result<()> {
-    if len < said && store.file && trust::relation_of(store)? == trust::Relation::Own {
-        let bytes = store.mem().section().size()?;
+    let bytes = section.size()?;
+    let len = said.min(bytes / layout::CHUNK * layout::CHUNK);
+    if len < said && facts.file && trust::relation_within(&view, section)? == trust::Relation::Own {
         return Err(header_error(HeaderError::Truncated { said }, bytes));
     }
-    Ok(())
+    Ok(len)
 }
 
 /// Sets the size of a new section, and its maximum if there is one.

@@ -18,7 +18,7 @@ use mapvar_engine::{
     },
     store::Store,
 };
-use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, SectionId, machine};
+use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, Section, SectionId, View, machine};
 
 /// What the identity in a region says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,4 +373,10 @@ pub(super) fn is_torn(found: &Recovered, relation: Relation) -> bool {
 pub(super) fn relation_of(store: &Store<Mapped>) -> Result<Relation> {
     let ours = identity(store.mem().section().id()?)?;
     Ok(relation(stored(store), &ours))
+}
+
+/// As [`relation_of`], with a view of the first chunks, before the whole file is mapped.
+pub(super) fn relation_within(view: &View, section: &Section) -> Result<Relation> {
+    let sector = view.words(layout::identity::AT as usize, layout::identity::WORDS);
+    Ok(relation(sector.and_then(Identity::read), &identity(section.id()?)?))
 }
