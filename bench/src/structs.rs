@@ -136,20 +136,35 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
     std::mem::forget((node, board, writer));
     let _ = plan;
     Ok(vec![
-        Leg::new("get struct of 40 fields", each(move |_| {
-            _ = black_box(black_box(&get).get());
-        }))
-        .beside("read_bytes of its bytes", 2.0, each(move |_| {
-            let mut buffer = [0; BYTES];
-            _ = black_box(black_box(&get_into).read_bytes(&mut buffer));
-            black_box(buffer);
-        }))
-        .beside("seqlock by hand", None, each(move |_| {
-            _ = black_box(black_box(&read).get());
-        }))
-        .beside("iceoryx2 EntryHandle::get", None, each(move |_| {
-            _ = black_box(black_box(&reader).get());
-        })),
+        Leg::new(
+            "get struct of 40 fields",
+            each(move |_| {
+                _ = black_box(black_box(&get).get());
+            }),
+        )
+        .beside(
+            "read_bytes of its bytes",
+            2.0,
+            each(move |_| {
+                let mut buffer = [0; BYTES];
+                _ = black_box(black_box(&get_into).read_bytes(&mut buffer));
+                black_box(buffer);
+            }),
+        )
+        .beside(
+            "seqlock by hand",
+            None,
+            each(move |_| {
+                _ = black_box(black_box(&read).get());
+            }),
+        )
+        .beside(
+            "iceoryx2 EntryHandle::get",
+            None,
+            each(move |_| {
+                _ = black_box(black_box(&reader).get());
+            }),
+        ),
         Leg::new("set struct of 40 fields", {
             let mut value = car(7);
             each(move |number| {
@@ -178,8 +193,11 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
                 entry.update_with_copy(*black_box(&value));
             })
         }),
-        Leg::new("get one field of 40", each(move |_| {
-            _ = black_box(black_box(&field).get());
-        })),
+        Leg::new(
+            "get one field of 40",
+            each(move |_| {
+                _ = black_box(black_box(&field).get());
+            }),
+        ),
     ])
 }

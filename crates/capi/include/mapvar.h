@@ -810,8 +810,8 @@ int32_t mapvar_value_as_i64(mapvar_value *value, int64_t *out);
 // integer.
 int32_t mapvar_value_as_u64(mapvar_value *value, uint64_t *out);
 
-// Reads a double. MAPVAR_WRONG_KIND for any other kind, integers included: nothing is converted
-// silently.
+// Reads a double, or an integer that a double holds exactly; MAPVAR_OUT_OF_RANGE for another
+// integer, MAPVAR_WRONG_KIND for any other kind.
 int32_t mapvar_value_as_f64(mapvar_value *value, double *out);
 
 // Reports the address and length of the bytes of a text, bytes, pod or opaque value. The bytes

@@ -30,6 +30,10 @@ pub(crate) fn value(map: &Map, name: &str) -> Result<Value> {
 pub(crate) fn set(map: &Map, name: &str, value: &Value) -> Result<()> {
     match find(map, name) {
         Some((var, path)) => map.set_field(var, path, value),
+        // A struct stays one, as any variable keeps its kind.
+        None if map.kind(name).is_ok_and(|kind| kind == Kind::Plain) => {
+            map.set_field(name, "", value)
+        }
         None => map.set_value(name, value),
     }
 }

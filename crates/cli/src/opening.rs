@@ -6,6 +6,7 @@ use crate::{
     show, system,
 };
 use mapvar::{Error, ErrorKind, Map, MapOptions, Recover, Scope};
+use std::time::Duration;
 
 pub(crate) const fn scope(global: bool) -> Scope {
     if global { Scope::Global } else { Scope::Local }
@@ -110,11 +111,13 @@ fn counted(variables: u64) -> String {
 }
 
 fn is_global(place: &At, name: &str) -> bool {
-    options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok()
+    let options = options_at(place, Some(name)).wait(Duration::ZERO);
+    options.scope(Scope::Global).read_only(true).open().is_ok()
 }
 
 fn is_of_the_gem(place: &At, name: &str) -> bool {
-    options_at(place, Some(name)).format(mapvar::Format::Marshal).read_only(true).open().is_ok()
+    let options = options_at(place, Some(name)).wait(Duration::ZERO);
+    options.format(mapvar::Format::Marshal).read_only(true).open().is_ok()
 }
 
 /// Adds the remedy to an error in opening an existing map.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 /// The layout of a map's variables in memory.
 ///
 /// ```
+/// # #[cfg(feature = "gem")] {
 /// # let name = format!("doc-format.{}", std::process::id());
 /// use mapvar::{Format, Map};
 ///
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 /// let opened = Map::open(&name)?;
 /// assert_eq!(opened.format(), Format::Marshal);
 /// assert_eq!(opened.get::<String>("foo")?, "hello");
+/// # }
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

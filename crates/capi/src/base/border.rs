@@ -225,6 +225,8 @@ pub(crate) fn octets(value: Value) -> Result<Vec<u8>> {
     match value {
         Value::Str(text) => Ok(text.into_bytes()),
         Value::Bytes(bytes) | Value::Pod { bytes, .. } | Value::Opaque { bytes, .. } => Ok(bytes),
+        // A sequence of bytes without elements is stored as an empty list.
+        Value::List(values) if values.is_empty() => Ok(Vec::new()),
         other => Err(refused(
             ErrorKind::WrongKind,
             "name",

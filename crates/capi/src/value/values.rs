@@ -235,8 +235,19 @@ pub extern "C" fn mapvar_value_as_u64(
     })
 }
 
-/// Reads a double. MAPVAR_WRONG_KIND for any other kind, integers included: nothing is converted
-/// silently.
+/// Returns the double that is this integer.
+fn exactly(value: i128) -> Result<f64> {
+    #[allow(clippy::cast_precision_loss, reason = "the next line checks it")]
+    let float = value as f64;
+    if float as i128 == value {
+        return Ok(float);
+    }
+    let detail = format!("{value} is no double; read it as an integer");
+    Err(refused(ErrorKind::OutOfRange, "value", detail))
+}
+
+/// Reads a double, or an integer that a double holds exactly; MAPVAR_OUT_OF_RANGE for another
+/// integer, MAPVAR_WRONG_KIND for any other kind.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_f64(
     value: *mut mapvar_value,
@@ -245,8 +256,12 @@ pub extern "C" fn mapvar_value_as_f64(
     run_call("mapvar_value_as_f64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
-            let Node::Leaf(Value::F64(value)) = tree.node else { return Err(tree.other("float")) };
-            out.write(value);
+            out.write(match tree.node {
+                Node::Leaf(Value::F64(value)) => value,
+                Node::Leaf(Value::I64(value)) => exactly(value.into())?,
+                Node::Leaf(Value::U64(value)) => exactly(value.into())?,
+                _ => return Err(tree.other("float")),
+            });
             Ok(())
         })
     })

@@ -61,6 +61,19 @@ fn fields_are_read_and_set() {
     assert_eq!(car.field::<f32>("rpm").unwrap().get().unwrap(), 5.0);
     run(["rm", sim, "car.rpm"]).ok();
     assert_eq!(run(["get", sim, "car.rpm"]).ok(), "5.0\n");
+    // A whole struct is set by all its fields, and stays one.
+    let other = whole.replace("900.5", "7.0");
+    run(["set", sim, "car", &other]).ok();
+    assert_eq!(run(["get", "--kind", sim, "car"]).ok(), "struct\n");
+    assert_eq!(car.get().unwrap().rpm, 7.0);
+    let error = run(["set", sim, "car", "{\"rpm\": 1}"]).fails(19);
+    assert!(error.contains("\"car\"") && error.contains("fields given"), "{error}");
+    assert_eq!(run(["get", sim, "car"]).ok(), format!("{other}\n"));
+    run(["get", sim, "car.wheels.01"]).fails(1);
+    // A variable is not made where there is a field.
+    run(["hold", sim, "--join", "--var", "car.gear=3", "--", "true"]).ok();
+    assert_eq!((car.get().unwrap().gear, map.contains("car.gear").unwrap()), (3, false));
+    run(["hold", sim, "--join", "--ephemeral", "car.gear=4", "--", "true"]).fails(19);
     // Names of variables have dots too.
     map.plain::<Wheel>("my.wheel").unwrap().set(CAR.wheels[0]).unwrap();
     assert_eq!(run(["get", sim, "my.wheel.speed"]).ok(), "1.5\n");

@@ -1,6 +1,6 @@
 //! Writes a part of a plain value by its type alone.
 
-use super::shape::{Field, Scalar, Shape};
+use super::shape::{Field, Layout, Scalar, Shape};
 use super::typed::{PlainField, part_mut};
 use crate::{Value, value::codec};
 use mapvar_engine::value::{OwnedValue, Raw};
@@ -24,23 +24,26 @@ pub(crate) fn fill(shape: &Shape, value: &Value, to: &mut [u8]) -> Result<()> {
             }
             Ok(())
         }
-        Shape::Struct(layout) => {
-            let Value::Dict(pairs) = value else { return Err(mismatch("a dict", value)) };
-            if pairs.len() != layout.fields.len() {
-                let detail = format!("{} fields given; it is {layout}", pairs.len());
-                return Err(refused(detail));
-            }
-            for Field { name, offset, shape } in &layout.fields {
-                let is_it = |key: &Value| matches!(key, Value::Str(key) if key == name);
-                let given = pairs.iter().find(|(key, _)| is_it(key));
-                let Some((_, value)) = given else {
-                    return Err(refused(format!("field {name:?} is missing; it is {layout}")));
-                };
-                fill(shape, value, part_mut(to, *offset as usize, shape.size()))?;
-            }
-            Ok(())
-        }
+        Shape::Struct(layout) => fill_struct(layout, value, to),
     }
+}
+
+/// Writes a dictionary of all fields as a struct.
+pub(crate) fn fill_struct(layout: &Layout, value: &Value, to: &mut [u8]) -> Result<()> {
+    let Value::Dict(pairs) = value else { return Err(mismatch("a dict", value)) };
+    if pairs.len() != layout.fields.len() {
+        let detail = format!("{} fields given; it is {layout}", pairs.len());
+        return Err(refused(detail));
+    }
+    for Field { name, offset, shape } in &layout.fields {
+        let is_it = |key: &Value| matches!(key, Value::Str(key) if key == name);
+        let given = pairs.iter().find(|(key, _)| is_it(key));
+        let Some((_, value)) = given else {
+            return Err(refused(format!("field {name:?} is missing; it is {layout}")));
+        };
+        fill(shape, value, part_mut(to, *offset as usize, shape.size()))?;
+    }
+    Ok(())
 }
 
 fn fill_scalar(scalar: Scalar, value: &Value, to: &mut [u8]) -> Result<()> {

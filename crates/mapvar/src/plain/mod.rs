@@ -33,7 +33,7 @@ mod published;
 
 pub(crate) use captured::Captured;
 pub(crate) use dict::part_of;
-pub(crate) use fill::fill;
+pub(crate) use fill::{fill, fill_struct};
 pub(crate) use published::{Found, Layouts, PREFIX, description_of};
 pub(crate) use shape::Flaw;
 pub(crate) use wire::{described, description, number};

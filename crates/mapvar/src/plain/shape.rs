@@ -173,6 +173,8 @@ impl Layout {
                 Some(Shape::Struct(layout)) => layout,
                 Some(Shape::Array(element, count)) => {
                     let index = part.parse::<u32>().ok().filter(|index| index < count);
+                    // One spelling for each element.
+                    let index = index.filter(|index| index.to_string() == part);
                     let Some(index) = index else {
                         return Err(unknown(format!(
                             "{part:?} in {path:?} is no index of an array of {count}; the first is \

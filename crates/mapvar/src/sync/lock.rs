@@ -47,6 +47,7 @@ use std::{
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Claim {
     /// The process, and since when it owns the lock or waits.
     pub holder: Holder,

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Participant {
     /// Process id, program name, and when the process opened the map. A peer wrote them: a hint.
     pub holder: Holder,

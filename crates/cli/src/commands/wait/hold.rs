@@ -4,9 +4,9 @@ use super::{alongside, signals::Signals};
 use crate::{
     args::Hold,
     exit::{self, Exit, Failure},
-    opening, parse, typing,
+    field, opening, parse, typing,
 };
-use mapvar::{ErrorKind, Map, Origin};
+use mapvar::{Error, ErrorKind, Map, Origin};
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     // Before the map is created, so that Ctrl-C never leaves one behind. A command gets it too:
@@ -31,9 +31,15 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         })?
     };
     for (var, text) in &args.vars {
-        map.set_value(var, &typing::value(&map, var, text, parse::guess)?)?;
+        field::set(&map, var, &typing::value(&map, var, text, parse::guess)?)?;
     }
     for (var, text) in &args.ephemeral {
+        if field::find(&map, var).is_some() {
+            let error = Error::new(ErrorKind::InvalidArgument, "set variable", format!("{var:?}"));
+            return Err(error
+                .detail("it is a field of a struct, which cannot end alone; use --var")
+                .into());
+        }
         map.set_ephemeral_value(var, &typing::value(&map, var, text, parse::guess)?)?;
     }
 

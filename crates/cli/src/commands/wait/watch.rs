@@ -98,7 +98,8 @@ impl Field<'_> {
         let value = change.value()?;
         let part = value.as_ref().map(|value| field::part(value, self.var, self.path));
         let part = part.transpose()?;
-        if part == self.last.as_ref() {
+        // As printed: a NaN is unequal to itself.
+        if part.map(Value::to_string) == self.last.as_ref().map(Value::to_string) {
             return Ok(None);
         }
         self.last = part.cloned();

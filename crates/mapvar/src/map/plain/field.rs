@@ -5,7 +5,7 @@ use crate::{
     Map, Value,
     map::store_map::{Stored, which},
     name::checked,
-    plain::{PlainField, fill, part_of},
+    plain::{PlainField, fill, fill_struct, part_of},
     value::codec,
 };
 use mapvar_engine::{
@@ -140,7 +140,8 @@ impl Map {
             .map_err(|trouble| trouble.during("get field", map.field_of(name, path)))
     }
 
-    /// Sets a field of a plain struct, whose type this program need not know.
+    /// Sets a field of a plain struct, whose type this program need not know; with an empty `path`,
+    /// the whole struct.
     ///
     /// An integer converts to any type that holds it, and a float is rounded to an `f32`, as
     /// [`get`](Self::get) does. An array takes a list of as many elements, and a struct a
@@ -154,8 +155,10 @@ impl Map {
     /// at each of 1,000 attempts.
     pub fn set_field(&self, name: &str, path: &str, value: &Value) -> Result<()> {
         let map = self.stored("set a field of variable", NO_STRUCTS)?;
-        map.run(|| map.write_field(name, path, value))
-            .map_err(|trouble| trouble.during("set field", map.field_of(name, path)))
+        map.run(|| map.write_field(name, path, value)).map_err(|trouble| match path {
+            "" => map.failed("set variable", name, trouble),
+            path => trouble.during("set field", map.field_of(name, path)),
+        })
     }
 }
 
@@ -215,9 +218,13 @@ impl Stored {
             if bytes.len() != layout.size() {
                 return Err(wrong_length(bytes.len(), layout.size()));
             }
-            let (offset, shape) = layout.find(path).map_err(Error::from)?;
-            let part = bytes.get_mut(offset..offset + shape.size());
-            fill(shape, value, part.unwrap_or_default())?;
+            if path.is_empty() {
+                fill_struct(&layout, value, &mut bytes)?;
+            } else {
+                let (offset, shape) = layout.find(path).map_err(Error::from)?;
+                let part = bytes.get_mut(offset..offset + shape.size());
+                fill(shape, value, part.unwrap_or_default())?;
+            }
             let raw = Raw::bytes(Kind::Plain, type_id, &bytes);
             let version = Version::from((found.handle.id, found.number));
             if store.set_if(store.query(checked(name)?), &raw, which(version))?.is_ok() {
