@@ -510,7 +510,7 @@ int32_t mapvar_options_size(mapvar_options *options, uint64_t bytes);
 // For an existing map it sets how much address space is reserved.
 int32_t mapvar_options_max_size(mapvar_options *options, uint64_t bytes);
 
-// Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
+// Sets the longest time in milliseconds that a call on the map waits for a writer, and that opening
 // waits for a map under creation; 5,000 by default.
 // After that time the call fails with MAPVAR_TIMED_OUT and has done nothing. To keep a wait
 // interruptible, set a short time and call again.

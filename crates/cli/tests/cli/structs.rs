@@ -27,6 +27,9 @@ const CAR: Car = Car {
     wheels: [Wheel { on: true, speed: 1.5 }, Wheel { on: false, speed: 0.0 }],
 };
 
+/// A program that every system has.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mapvar");
+
 #[test]
 fn fields_are_read_and_set() {
     let sim = &unique("structs");
@@ -71,9 +74,9 @@ fn fields_are_read_and_set() {
     assert_eq!(run(["get", sim, "car"]).ok(), format!("{other}\n"));
     run(["get", sim, "car.wheels.01"]).fails(1);
     // A variable is not made where there is a field.
-    run(["hold", sim, "--join", "--var", "car.gear=3", "--", "true"]).ok();
+    run(["hold", sim, "--join", "--var", "car.gear=3", "--", PROGRAM, "--version"]).ok();
     assert_eq!((car.get().unwrap().gear, map.contains("car.gear").unwrap()), (3, false));
-    run(["hold", sim, "--join", "--ephemeral", "car.gear=4", "--", "true"]).fails(19);
+    run(["hold", sim, "--join", "--ephemeral", "car.gear=4", "--", PROGRAM, "--version"]).fails(19);
     // Names of variables have dots too.
     map.plain::<Wheel>("my.wheel").unwrap().set(CAR.wheels[0]).unwrap();
     assert_eq!(run(["get", sim, "my.wheel.speed"]).ok(), "1.5\n");

@@ -233,10 +233,8 @@ impl Map {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn locks(&self) -> Result<Vec<Lock>> {
-        let map = self.stored(
-            "list locks of",
-            "a gem's map has its own lock and no other; see `lock_stat`",
-        )?;
+        let map = self
+            .stored("list locks of", "a gem's map has its own lock and no other; see `as_gem`")?;
         let mut names = Vec::new();
         let store = &map.inner.store;
         let list = || {
