@@ -10,8 +10,7 @@ module Mapvar
   #
   # Names are Strings or Symbols, 1 to 1,023 bytes of UTF-8. Every operation on one variable is atomic, for threads
   # and for processes. Reading takes no lock, and a killed process harms no other. A call that has to wait lets other
-  # threads run, ends at Ctrl-C, and raises {TimedOut} after {#timeout};
-  # walks and the creation of a watch raise it after 0.1 s.
+  # threads run, ends at Ctrl-C, and raises {TimedOut} after {#timeout}.
   #
   # A value is nil, true, false, an Integer, Float, String, Array or Hash, which every other language reads too. Or it
   # is any other object that Marshal can dump, which only Ruby reads. Loading such an object runs code of its class,

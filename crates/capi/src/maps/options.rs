@@ -115,7 +115,7 @@ pub extern "C" fn mapvar_options_max_size(options: *mut mapvar_options, bytes: u
     run_call("mapvar_options_max_size", || change(options, |options| options.max_size(bytes)))
 }
 
-/// Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
+/// Sets the longest time in milliseconds that a call on the map waits for a writer, and that opening
 /// waits for a map under creation; 5,000 by default.
 /// After that time the call fails with MAPVAR_TIMED_OUT and has done nothing. To keep a wait
 /// interruptible, set a short time and call again.

@@ -453,7 +453,7 @@ impl Map {
         }
     }
 
-    /// Returns how long an operation waits for a lock, as
+    /// Returns how long an operation waits for another process, as
     /// [`MapOptions::timeout`](crate::MapOptions::timeout) set it.
     pub fn timeout(&self) -> Duration {
         match &self.0 {

@@ -45,7 +45,8 @@ const CHECK: Duration = Duration::from_mins(1);
 impl MapOptions {
     /// Creates the map; it must not exist.
     ///
-    /// All memory or disk for the initial [`size`](Self::size) is allocated here.
+    /// 64 KiB of memory or disk are allocated here, whatever the [`size`](Self::size). A
+    /// [`Format::Marshal`](crate::Format::Marshal) map gets all of its size.
     ///
     /// ```
     /// # let name = format!("doc-create.{}", std::process::id());

@@ -188,8 +188,9 @@ impl MapOptions {
         self
     }
 
-    /// Sets how long an operation waits for a lock, and opening for a map that another process is
-    /// creating; 5 s by default, and 1 s for a [`Format::Marshal`] map.
+    /// Sets how long an operation waits for another process that writes, and opening for a map that
+    /// another process is creating; 5 s by default, and 1 s for a [`Format::Marshal`] map. A named
+    /// [`Lock`](crate::lock::Lock) is waited for as long as its own calls say.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         (self.timeout, self.timed) = (timeout, true);
         self
