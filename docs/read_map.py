@@ -6,6 +6,8 @@
 Written from docs/FORMAT.md alone, with nothing but Python's standard library: it checks the page,
 and recovers the values should the program be lost. It reads a file that no process writes to
 meanwhile, needs no index (it walks the records), and reports what it does not understand.
+It does not compare a layout's description with its number, since the standard library has no XXH3.
+So it may print wrong fields of a struct whose layout is damaged.
 """
 
 import struct

@@ -575,7 +575,7 @@ int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 // Closes the handle and reports the system's errors. It first flushes what was set in a map in a
 // file since the last flush. May wait for the disk.
 // This also frees what was made from the handle and needs the map: variables, atomics,
-// transactions, walks, watches, locks and places in their queues; calls on them then fail with
+// transactions, walks, watches, locks and tickets; calls on them then fail with
 // MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
 // If another thread is in a call on any of these, the map stays open until that call ends, and
 // this close reports nothing. Does nothing for NULL.
@@ -590,7 +590,7 @@ int32_t mapvar_map_duplicate(mapvar_map *map, mapvar_map **out);
 // Reports 1 if the call that opened the map created it, 0 if the map existed.
 int32_t mapvar_map_was_created(mapvar_map *map, int32_t *created);
 
-// Reports the longest time in milliseconds that a call on the map waits for a lock.
+// Reports the longest time in milliseconds that a call on the map waits for another process.
 int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 
 // Reports how many bytes of values the map was created for; for a gem's map, how many bytes its

@@ -28,9 +28,9 @@ pub enum Format {
     ///
     /// It shares variables with programs that use the gem. Each operation copies the whole Hash
     /// under that lock, and the map has a fixed size. A program that uses the gem can erase
-    /// variables that this map has set (`gem::OnClobber`). It needs the cargo feature `gem`. A program that is killed while it writes
+    /// variables that this map has set (`gem::OnClobber`). A program that is killed while it writes
     /// can leave a damaged Hash; operations then fail with [`Corrupt`](crate::ErrorKind::Corrupt)
-    /// until [`Map::clear`](crate::Map::clear).
+    /// until [`Map::clear`](crate::Map::clear). The cargo feature `gem` is needed.
     Marshal,
 }
 

@@ -33,7 +33,7 @@ pub unsafe extern "C" fn mapvar_map_open(
 /// Closes the handle and reports the system's errors. It first flushes what was set in a map in a
 /// file since the last flush. May wait for the disk.
 /// This also frees what was made from the handle and needs the map: variables, atomics,
-/// transactions, walks, watches, locks and places in their queues; calls on them then fail with
+/// transactions, walks, watches, locks and tickets; calls on them then fail with
 /// MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
 /// If another thread is in a call on any of these, the map stays open until that call ends, and
 /// this close reports nothing. Does nothing for NULL.
@@ -87,7 +87,7 @@ pub extern "C" fn mapvar_map_was_created(
     })
 }
 
-/// Reports the longest time in milliseconds that a call on the map waits for a lock.
+/// Reports the longest time in milliseconds that a call on the map waits for another process.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_timeout(
     map: *mut mapvar_map,

@@ -102,7 +102,7 @@ impl<T> Var<T> {
     /// It allocates no memory.
     ///
     /// ```
-    /// # let name = format!("doc-get-into.{}", std::process::id());
+    /// # let name = format!("doc-read-bytes.{}", std::process::id());
     /// # let map = mapvar::Map::options().name(&name).create()?;
     /// let frame = map.var_or("frame", Vec::<u8>::new())?;
     /// frame.write_bytes(&[1, 2, 3])?;

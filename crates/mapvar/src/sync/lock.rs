@@ -150,9 +150,9 @@ pub struct OwnedLockGuard {
 /// use mapvar::lock::LockMode;
 /// use std::time::Duration;
 ///
-/// let mut place = map.lock("jobs")?.queue(LockMode::Exclusive)?;
+/// let mut ticket = map.lock("jobs")?.queue(LockMode::Exclusive)?;
 /// let held = loop {
-///     match place.wait(Duration::from_millis(100)) {
+///     match ticket.wait(Duration::from_millis(100)) {
 ///         // Its entry stays in the queue: check for an interrupt here.
 ///         Err(error) if error.kind() == mapvar::ErrorKind::TimedOut => {}
 ///         held => break held?,

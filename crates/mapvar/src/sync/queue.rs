@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 /// How a lock was acquired; from [`LockGuard::acquired`](crate::lock::LockGuard::acquired).
 ///
 /// ```
-/// # let name = format!("doc-outcome.{}", std::process::id());
+/// # let name = format!("doc-acquired.{}", std::process::id());
 /// # let map = mapvar::Map::options().name(&name).create()?;
 /// let guard = map.lock("jobs")?.acquire()?;
 /// assert_eq!(*guard.acquired(), mapvar::lock::Acquired::Clean);
