@@ -15,6 +15,7 @@ const HEAD: &str = "\
 
 Each type with the names of its methods, as the sources have them; rustdoc says what each does.
 Start with `mapvar::first_steps`: one page has all that a beginner needs.
+What is hidden from rustdoc is for the crates of this repository and for bindings, and does not count.
 The modules `lock`, `section`, `check` and `gem` group what not every program needs; the types of `section` are those of `mapvar-os`.
 
 A test keeps this list true: `MAPVAR_SURFACE=write cargo test -p xtask --test surface` writes it anew.

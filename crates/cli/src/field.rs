@@ -22,7 +22,7 @@ pub(crate) fn find<'a>(map: &Map, name: &'a str) -> Option<(&'a str, &'a str)> {
 pub(crate) fn value(map: &Map, name: &str) -> Result<Value> {
     match find(map, name) {
         Some((var, path)) => map.get_field(var, path),
-        None => map.value(name),
+        None => map.get(name),
     }
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn set(map: &Map, name: &str, value: &Value) -> Result<()> {
         None if map.kind(name).is_ok_and(|kind| kind == Kind::Plain) => {
             map.set_field(name, "", value)
         }
-        None => map.set_value(name, value),
+        None => map.set(name, value),
     }
 }
 

@@ -57,7 +57,7 @@ fn the_other_reader_prints_the_same() {
     map.set("after", (1, "two", 0.25, [1e-9, 1e22])).unwrap();
     let pod = |len| mapvar::Value::Pod { type_id: 7, bytes: vec![1; len] };
     let within = mapvar::Value::List([0, 4, 12, 300, 70_000].map(pod).into());
-    map.set_value("within", &within).unwrap();
+    map.set("within", &within).unwrap();
     let wheel = |speed| Wheel { on: speed > 0.0, speed, grid: [[1, -2, 3], [4, 5, -6]] };
     let car = Car { gear: -1, wheels: [wheel(0.0), wheel(1.5)], lap: u64::MAX, fuel: 1e-9 };
     map.plain::<Car>("car").unwrap().set(car).unwrap();

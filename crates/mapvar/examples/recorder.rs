@@ -39,7 +39,7 @@ struct Recorder {
 impl Recorder {
     fn write(&mut self, change: &Change) -> Result<()> {
         let time = SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64();
-        let (name, value, skipped) = (change.name(), change.value()?, change.skipped());
+        let (name, value, skipped) = (change.name(), change.find::<Value>()?, change.skipped());
         serde_json::to_writer(&mut self.file, &Line { time, name, value, skipped })?;
         self.lines += 1;
         Ok(self.file.write_all(b"\n")?)

@@ -30,7 +30,7 @@ where
         assert_eq!(var.get().unwrap_err().kind(), ErrorKind::NotFound, "{name}, {round}");
         assert_eq!(var.find().unwrap(), None);
         assert_eq!(var.version().unwrap(), Version::ABSENT);
-        assert_eq!(var.value_versioned().unwrap(), (None, Version::ABSENT));
+        assert_eq!(var.get_versioned().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(var.get_versioned().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(var.kind().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(var.read_bytes(&mut [0; 4]).unwrap_err().kind(), ErrorKind::NotFound);

@@ -62,7 +62,7 @@ fn child_entry() {
                 match random.below(5) {
                     0 => drop(map.remove(&name).unwrap()),
                     1 => map.set_ephemeral(&name, std::process::id()).unwrap(),
-                    2 => map.set_ephemeral_value(&name, &Value::Bytes(long)).unwrap(),
+                    2 => map.set_ephemeral(&name, Value::Bytes(long)).unwrap(),
                     3 => drop(map.find::<u32>(&name)),
                     _ => drop(map.compare_and_set(&name, Version::ABSENT, 1).unwrap()),
                 }
@@ -99,16 +99,19 @@ fn it_is_a_variable_as_any_while_its_process_lives() {
     map.set_ephemeral("room", &room).unwrap();
     map.set_ephemeral("list", (1, "two")).unwrap();
     map.set_ephemeral("nil", None::<u8>).unwrap();
-    map.set_ephemeral_value("pod", &Value::Pod { type_id: 9, bytes: vec![1, 2, 3] }).unwrap();
+    map.set_ephemeral("pod", &Value::Pod { type_id: 9, bytes: vec![1, 2, 3] }).unwrap();
     let second = Map::open(&name).unwrap();
     for map in [&map, &second] {
         assert_eq!(map.get::<i64>("number").unwrap(), 7);
         assert_eq!(map.get::<String>("text").unwrap(), "hello");
         assert_eq!(map.get::<String>("long").unwrap(), long);
         assert_eq!(map.get::<String>("room").unwrap(), room);
-        assert_eq!(map.value("list").unwrap().to_string(), "[1, \"two\"]");
-        assert_eq!(map.value("nil").unwrap(), Value::Nil);
-        assert_eq!(map.value("pod").unwrap(), Value::Pod { type_id: 9, bytes: vec![1, 2, 3] });
+        assert_eq!(map.get::<Value>("list").unwrap().to_string(), "[1, \"two\"]");
+        assert_eq!(map.get::<Value>("nil").unwrap(), Value::Nil);
+        assert_eq!(
+            map.get::<Value>("pod").unwrap(),
+            Value::Pod { type_id: 9, bytes: vec![1, 2, 3] }
+        );
         assert_eq!(map.count().unwrap(), 7);
         assert_eq!(map.iter().map(Result::unwrap).count(), 7);
         assert!(map.contains("number").unwrap());
@@ -146,14 +149,14 @@ fn a_transaction_sets_it_with_all_else_or_not_at_all() {
                 tx.set("ordinary", round)?;
                 tx.set_ephemeral("number", round)?;
                 tx.set_ephemeral("text", &text)?;
-                tx.set_ephemeral_value("pod", &pod)?;
+                tx.set_ephemeral("pod", &pod)?;
                 assert_eq!(tx.get::<String>("text")?, text);
                 Ok(())
             })
             .unwrap();
         assert_eq!(map.get::<usize>("number").unwrap(), round);
         assert_eq!(map.get::<String>("text").unwrap(), text);
-        assert_eq!(map.value("pod").unwrap(), pod);
+        assert_eq!(map.get::<Value>("pod").unwrap(), pod);
         for name in ["number", "text", "pod"] {
             assert_eq!(map.owner(name).unwrap().unwrap().pid, std::process::id());
         }

@@ -83,7 +83,7 @@ fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     let hash = include_bytes!("fixtures/time.bin");
     bytes(&name).write_at(0, hash).unwrap();
     let time = map.iter().next().unwrap().unwrap().name().to_owned();
-    let kept = map.value(&time).unwrap();
+    let kept = map.get::<Value>(&time).unwrap();
     assert_eq!(kept.kind(), mapvar::Kind::Opaque);
     map.set("float", 1.5).unwrap();
     map.set("large", u64::MAX).unwrap();
@@ -95,7 +95,7 @@ fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     assert_eq!(map.get::<Vec<u8>>("bytes").unwrap(), [0, 255]);
     assert_eq!(map.get::<(i64, String, f64)>("list").unwrap(), (1, "two".into(), 3.5));
     assert_eq!(map.get::<Option<u8>>("nil").unwrap(), None);
-    assert_eq!(map.value(&time).unwrap(), kept);
+    assert_eq!(map.get::<Value>(&time).unwrap(), kept);
     for name in ["float", "large", "bytes", "list", "nil"] {
         assert!(map.remove(name).unwrap());
     }
@@ -196,16 +196,16 @@ fn the_bytes_of_a_variable_are_told_as_marshal() {
     let map = options(&name).create().unwrap();
     let counts = b"\x04\x08}\x06I\"\x06a\x06:\x06ETi\x06i\x00";
     let opaque = Value::Opaque { language: 1, bytes: counts.to_vec() };
-    map.set_value("counts", &opaque).unwrap();
-    assert_eq!(map.value("counts").unwrap().to_string(), "{\"a\": 1}");
+    map.set("counts", &opaque).unwrap();
+    assert_eq!(map.get::<Value>("counts").unwrap().to_string(), "{\"a\": 1}");
     assert_eq!(map.marshal("counts").unwrap(), counts);
     assert_eq!(map.marshal("none").unwrap_err().kind(), ErrorKind::NotFound);
 
     let store = Map::options().name(unique("store-marshal")).create().unwrap();
-    store.set_value("counts", &Value::from_marshal(counts).unwrap()).unwrap();
+    store.set("counts", Value::from_marshal(counts).unwrap()).unwrap();
     let kept = store.marshal("counts").unwrap();
     assert_eq!(kept, b"\x04\x08{\x06I\"\x06a\x06:\x06ETi\x06");
-    store.set_value("pod", &Value::Pod { type_id: 1, bytes: vec![1] }).unwrap();
+    store.set("pod", &Value::Pod { type_id: 1, bytes: vec![1] }).unwrap();
     let error = store.marshal("pod").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("\"pod\" of map"), "{error}");
@@ -300,7 +300,7 @@ fn a_value_is_set_by_its_version() {
     let map = options(&name).create().unwrap();
     let other = options(&name).open().unwrap();
     assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
-    assert_eq!(map.value_versioned("foo").unwrap(), (None, Version::ABSENT));
+    assert_eq!(map.get_versioned::<Value>("foo").unwrap_err().kind(), ErrorKind::NotFound);
     let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().if_set().unwrap();
     assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Compared::Changed(one));
     assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
@@ -310,9 +310,9 @@ fn a_value_is_set_by_its_version() {
     other.set("bar", "hello").unwrap();
     assert_eq!(map.version("foo").unwrap(), one);
     let text = Value::Str("two".into());
-    let two = map.compare_and_set_value("foo", one, &text).unwrap().if_set().unwrap();
+    let two = map.compare_and_set("foo", one, &text).unwrap().if_set().unwrap();
     assert_ne!(one, two);
-    assert_eq!(other.value_versioned("foo").unwrap(), (Some(text), two));
+    assert_eq!(other.get_versioned::<Value>("foo").unwrap(), (text, two));
     assert_eq!(other.compare_and_set("foo", one, 3).unwrap(), Compared::Changed(two));
     assert_eq!(map.get::<String>("foo").unwrap(), "two");
     map.remove("foo").unwrap();
@@ -360,7 +360,7 @@ fn a_walk_that_owns_its_map_sees_all() {
     let found: Vec<(String, Value)> = map
         .into_iter()
         .map(|entry| entry.unwrap())
-        .map(|entry| (entry.name().to_owned(), entry.value().unwrap()))
+        .map(|entry| (entry.name().to_owned(), entry.get::<Value>().unwrap()))
         .collect();
     assert_eq!(found, [("foo".into(), Value::I64(1)), ("bar".into(), Value::Str("two".into()))]);
 }

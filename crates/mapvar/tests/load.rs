@@ -126,7 +126,7 @@ fn write_on(map: &Map, number: usize, until: Instant) -> (u64, u64) {
         } else {
             let len = length(&mut random, largest);
             stamped(stamp, len, &mut bytes);
-            if map.set_value(&own[at], &mapvar::Value::Bytes(bytes.clone())).is_ok() {
+            if map.set(&own[at], mapvar::Value::Bytes(bytes.clone())).is_ok() {
                 last[at] = Some((stamp, len));
             } else {
                 full += 1;

@@ -100,7 +100,7 @@ proptest! {
         let mut handles: HashMap<String, Var<Value>> = HashMap::new();
         for step in steps {
             match step {
-                Step::Set(n, value) => match map.set_value(&name(n), &value) {
+                Step::Set(n, value) => match map.set(&name(n), &value) {
                     Ok(()) => { model.insert(name(n), value); }
                     Err(error) => prop_assert!(
                         matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Full),
@@ -111,7 +111,7 @@ proptest! {
                     let was = map.remove(&name(n)).unwrap();
                     prop_assert_eq!(was, model.remove(&name(n)).is_some());
                 }
-                Step::Get(n) => match (map.value(&name(n)), model.get(&name(n))) {
+                Step::Get(n) => match (map.get::<Value>(&name(n)), model.get(&name(n))) {
                     (Ok(found), Some(expected)) => {
                         prop_assert!(same(&found, expected), "{:?} {:?}", found, expected);
                     }
@@ -142,7 +142,7 @@ proptest! {
                         .iter()
                         .map(|entry| {
                             let entry = entry.unwrap();
-                            (entry.name().to_owned(), entry.value().unwrap())
+                            (entry.name().to_owned(), entry.get::<Value>().unwrap())
                         })
                         .collect();
                     let expected: BTreeMap<String, Value> =
@@ -163,7 +163,7 @@ proptest! {
             }
         }
         for (name, expected) in &model {
-            prop_assert!(same(&map.value(name).unwrap(), expected));
+            prop_assert!(same(&map.get::<Value>(name).unwrap(), expected));
         }
     }
 }

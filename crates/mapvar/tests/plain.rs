@@ -126,7 +126,7 @@ fn what_is_set_is_read_in_every_way() {
     // By the names of the fields, without the type.
     assert_eq!(map.get::<Car>("car").unwrap(), car());
     assert_eq!(map.var::<Car>("car").unwrap().get().unwrap(), car());
-    let value = map.value("car").unwrap();
+    let value = map.get::<Value>("car").unwrap();
     assert_eq!(
         value.to_string(),
         "{\"gear\": -1, \"rpm\": 900.5, \"lap\": 18446744073709551615, \"wheels\": \
@@ -139,10 +139,10 @@ fn what_is_set_is_read_in_every_way() {
     assert_eq!(map.var::<Value>("car").unwrap().kind().unwrap(), Kind::Plain);
     assert_eq!(map.get_versioned::<Car>("car").unwrap().0, car());
     assert_eq!(map.snapshot(["car"]).unwrap().get::<Car>("car").unwrap(), car());
-    assert_eq!(map.snapshot(["car"]).unwrap().value("car").unwrap().unwrap(), value);
+    assert_eq!(map.snapshot(["car"]).unwrap().find::<Value>("car").unwrap().unwrap(), value);
     map.transaction(|tx| {
         assert_eq!(tx.get::<Car>("car")?, car());
-        assert_eq!(tx.value("car")?.unwrap(), value);
+        assert_eq!(tx.find::<Value>("car")?.unwrap(), value);
         Ok::<_, mapvar::Error>(())
     })
     .unwrap();
@@ -414,13 +414,13 @@ fn a_damaged_layout_is_an_error_and_the_next_program_mends_it() {
 
     let map = Map::options().file(&path).open().unwrap();
     let errors = [
-        map.value("wheel").unwrap_err(),
+        map.get::<Value>("wheel").unwrap_err(),
         map.get::<Wheel>("wheel").unwrap_err(),
         map.get_field("wheel", "speed").unwrap_err(),
         map.set_field("wheel", "speed", &Value::F64(1.0)).unwrap_err(),
-        map.iter().next().unwrap().unwrap().value().unwrap_err(),
-        map.snapshot(["wheel"]).unwrap().value("wheel").unwrap_err(),
-        map.transaction(|tx| tx.value("wheel").map(drop)).unwrap_err(),
+        map.iter().next().unwrap().unwrap().get::<Value>().unwrap_err(),
+        map.snapshot(["wheel"]).unwrap().find::<Value>("wheel").unwrap_err(),
+        map.transaction(|tx| tx.find::<Value>("wheel").map(drop)).unwrap_err(),
         map.var::<Value>("wheel").unwrap().get().unwrap_err(),
     ];
     for error in errors {
@@ -462,6 +462,6 @@ fn a_field_has_another_name_in_the_map_if_asked() {
     }
     let (map, _) = map("plain-names");
     map.plain::<Car>("car").unwrap().set(Car { rpm: 1.0 }).unwrap();
-    assert_eq!(map.value("car").unwrap().to_string(), "{\"Drehzahl [1/min]\": 1.0}");
+    assert_eq!(map.get::<Value>("car").unwrap().to_string(), "{\"Drehzahl [1/min]\": 1.0}");
     assert_eq!(Car::layout().to_string(), "Auto { Drehzahl [1/min]: f32 }");
 }

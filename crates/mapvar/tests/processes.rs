@@ -140,7 +140,7 @@ fn exchange(map: &Map, argument: &str) {
     peer.await_ready();
     let pid = i64::from(peer.child.0.id());
     // Under Wine the process has another id inside than outside.
-    let Value::List(back) = map.value("back").unwrap() else { panic!("no list") };
+    let Value::List(back) = map.get::<Value>("back").unwrap() else { panic!("no list") };
     assert_eq!(back[0], Value::from("from"));
     if std::env::consts::OS != "windows" {
         assert_eq!(back[1], Value::I64(pid));

@@ -65,7 +65,7 @@ impl Shapes {
         let map = &self.map;
         map.set("by name", value).unwrap();
         check(&map.get("by name").unwrap_or_else(|error| panic!("{value:?}: {error}")));
-        let shown = map.value("by name").unwrap();
+        let shown = map.get::<Value>("by name").unwrap();
         assert_eq!(shown.kind(), kind, "{value:?}");
 
         let var = map.var_or("by handle", Value::Nil).unwrap();
@@ -81,14 +81,10 @@ impl Shapes {
         check(&map.get("in a transaction").unwrap());
         check(&map.snapshot(["by name"]).unwrap().get("by name").unwrap());
 
-        // As a `Value`, which `set` and `set_value` store alike.
-        map.set_value("as a value", &shown).unwrap();
-        let as_value = || [map.value("as a value").unwrap(), map.get("as a value").unwrap()];
-        // By `Debug`, since no NaN equals itself.
-        let both = format!("{:?}", [&shown, &shown]);
-        assert_eq!(format!("{:?}", as_value()), both);
         map.set("as a value", &shown).unwrap();
-        assert_eq!(format!("{:?}", as_value()), both);
+        let as_value = map.get::<Value>("as a value").unwrap();
+        // By `Debug`, since no NaN equals itself.
+        assert_eq!(format!("{as_value:?}"), format!("{shown:?}"));
         self.count += 1;
     }
 
@@ -602,7 +598,7 @@ fn every_shape_that_is_set_reads_back_equal() {
     all.same(Kind::List, vec![(time, chrono::Weekday::Mon)]);
     all.same(Kind::Str, chrono::Month::March);
 
-    // Values, by `set` and by `set_value`.
+    // Values.
     all.same(Kind::Pod, Value::Pod { type_id: 9, bytes: vec![1, 2] });
     all.same(Kind::Opaque, Value::Opaque { language: 1, bytes: vec![] });
     all.same(Kind::Bytes, Value::Bytes(vec![]));
@@ -671,7 +667,7 @@ fn what_would_not_read_back_is_refused_and_the_old_value_stays() {
     all.refused(InvalidArgument, Tagged::Number(1));
 
     for levels in [129, 10_000] {
-        let error = all.map.set_value("kept", &deep_value(levels)).unwrap_err();
+        let error = all.map.set("kept", deep_value(levels)).unwrap_err();
         assert_eq!(error.kind(), InvalidArgument, "{error}");
     }
     assert_eq!(all.map.get::<String>("kept").unwrap(), "old");
@@ -713,7 +709,7 @@ fn endless(levels: usize) -> impl Serialize {
 fn numbers_convert_where_nothing_is_lost() {
     let (map, _) = common::map("shapes-numbers");
     let set = |value: Value| {
-        map.set_value("n", &value).unwrap();
+        map.set("n", &value).unwrap();
         map.set("list", vec![value]).unwrap();
     };
     set(Value::from(5));

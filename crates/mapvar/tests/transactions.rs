@@ -168,12 +168,12 @@ fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
                 let seen = map.snapshot(["a", "b"]).unwrap();
                 made.is_set()
                     && seen.find::<u64>("b").unwrap().is_some()
-                    && seen.value("a").unwrap() == Some(Value::from(round))
+                    && seen.find::<Value>("a").unwrap() == Some(Value::from(round))
             });
             // Filling the value takes a while, in which "b" is made.
             let large = Value::Bytes(vec![1; 1 << 20]);
             map.transaction(|tx| {
-                tx.set_value("a", &large)?;
+                tx.set("a", &large)?;
                 tx.remove("b")?;
                 started.store(true, Ordering::Relaxed);
                 Ok(())

@@ -90,7 +90,7 @@ fn a_variable_comes_goes_and_comes_again() {
     assert_eq!(gone.find::<String>().unwrap(), None);
     assert_eq!(born.find::<String>().unwrap().as_deref(), Some("born"));
     assert_eq!(born.find::<i64>().unwrap_err().kind(), ErrorKind::WrongKind);
-    assert!(gone.value().unwrap().is_none() && gone.kind().unwrap().is_none());
+    assert!(gone.find::<mapvar::Value>().unwrap().is_none() && gone.kind().unwrap().is_none());
     assert_eq!(gone.get::<String>().unwrap_err().kind(), ErrorKind::NotFound);
     nothing(&mut watch);
     map.set("foo", 77).unwrap();

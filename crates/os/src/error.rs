@@ -129,11 +129,13 @@ pub struct Holder {
 
 impl Holder {
     /// Creates a holder of which only the process id is known.
+    #[doc(hidden)]
     pub fn new(pid: u32) -> Self {
         Self { pid, program: None, since: None }
     }
 
     /// Sets the name of the program.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_program(mut self, program: Option<String>) -> Self {
         self.program = program;
@@ -175,6 +177,7 @@ struct Inner {
 
 impl Error {
     /// Creates an error of `kind` in `operation` (a verb, "open map") on `object` (a quoted name).
+    #[doc(hidden)]
     #[cold]
     pub fn new(kind: ErrorKind, operation: &'static str, object: impl Into<String>) -> Self {
         Self(Box::new(Inner {
@@ -189,6 +192,7 @@ impl Error {
     }
 
     /// Sets the condition and the remedy: "condition; remedy".
+    #[doc(hidden)]
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = detail.into();
@@ -197,6 +201,7 @@ impl Error {
 
     /// Says that the device did not store what was written; see
     /// [`is_of_device`](Self::is_of_device).
+    #[doc(hidden)]
     #[must_use]
     pub fn of_device(mut self) -> Self {
         self.0.of_device = true;
@@ -204,6 +209,7 @@ impl Error {
     }
 
     /// Sets the process that owns the lock.
+    #[doc(hidden)]
     #[must_use]
     pub fn held_by(mut self, holder: Option<Holder>) -> Self {
         self.0.holder = holder;
@@ -211,6 +217,7 @@ impl Error {
     }
 
     /// Sets the underlying error, which [`cause`](Self::cause) returns.
+    #[doc(hidden)]
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -220,6 +227,7 @@ impl Error {
     /// Replaces the operation and the object.
     ///
     /// For a layer that knows which operation the user requested.
+    #[doc(hidden)]
     #[must_use]
     pub fn during(mut self, operation: &'static str, object: impl Into<String>) -> Self {
         self.0.operation = operation;
@@ -248,6 +256,7 @@ impl Error {
     /// succeeds does not mean that they are stored. After any other error of a flush, for example
     /// an interrupted call or one that a sandbox denies, the bytes are still in memory, and the
     /// flush can be repeated.
+    #[doc(hidden)]
     pub fn is_of_device(&self) -> bool {
         self.0.of_device
     }

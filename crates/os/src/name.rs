@@ -126,6 +126,7 @@ impl Name {
     }
 
     /// Returns whether the text is used unchanged as the name of the system's object.
+    #[doc(hidden)]
     pub fn is_native(&self) -> bool {
         self.kind == Kind::Native
     }
@@ -135,6 +136,7 @@ impl Name {
     /// One name of the user can stand for several objects, and the suffix keeps them apart: all
     /// kinds of kernel objects share one namespace on Windows. The result is not checked against
     /// the rules for names.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {
         Self { text: format!("{}{suffix}", self.text), kind: self.kind }

@@ -56,11 +56,13 @@ pub enum Protection {
 
 impl Protection {
     /// Returns whether views of the section may write to the shared memory.
+    #[doc(hidden)]
     pub fn writable(self) -> bool {
         matches!(self, Self::ReadWrite | Self::ExecuteReadWrite)
     }
 
     /// Returns whether code in views of the section may be executed.
+    #[doc(hidden)]
     pub fn executable(self) -> bool {
         matches!(self, Self::ExecuteRead | Self::ExecuteReadWrite | Self::ExecuteWriteCopy)
     }

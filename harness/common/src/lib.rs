@@ -20,14 +20,14 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
-use value::Value;
+use value::{Value, codec};
 
 /// The exit code of a harness that cannot be run on this machine.
 pub const SKIPPED: u8 = 77;
 
 /// Returns whether the library decodes these bytes to a value.
 pub fn decodes(captured: OwnedValue) -> bool {
-    Value::of(captured).is_ok()
+    codec::decode::<Value>(captured).is_ok()
 }
 
 /// Returns whether the library accepts these bytes as MessagePack.

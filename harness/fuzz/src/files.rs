@@ -51,7 +51,7 @@ fn use_all(map: &Map, random: &mut Random) {
         match random.below(12) {
             0 => drop(map.get::<i64>(&name)),
             1 => drop(map.find::<String>(&name)),
-            2 => drop(map.value(&name)),
+            2 => drop(map.get::<Value>(&name)),
             3 => drop(map.set(&name, 5)),
             4 => drop(map.set(&name, "some text")),
             5 => drop(map.set(&name, vec![1_u8; 5_000])),
@@ -69,7 +69,7 @@ fn use_all(map: &Map, random: &mut Random) {
             }
             9 => {
                 for entry in map.iter().flatten() {
-                    let _ = (entry.kind(), entry.value(), entry.get::<Value>());
+                    let _ = (entry.kind(), entry.get::<Value>(), entry.get::<Value>());
                 }
             }
             10 => drop((map.count(), map.stat(), map.clear())),

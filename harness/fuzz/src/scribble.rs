@@ -375,7 +375,7 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
         0 => drop(done.note(map.get::<i64>(name))),
         1 => drop(done.note(map.get::<String>(name))),
         2 => drop(done.note(map.get::<Vec<u8>>(name))),
-        3 => drop(done.note(map.value(name))),
+        3 => drop(done.note(map.get::<Value>(name))),
         4 => drop(done.note(map.find::<Value>(name))),
         5 => drop(done.note(map.set(name, 5))),
         6 => drop(done.note(map.set(name, &text))),
@@ -399,7 +399,7 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
         13 | 14 => {
             for entry in map.iter().take(200) {
                 if let Some(entry) = done.note(entry) {
-                    let _ = (entry.kind(), entry.value(), entry.get::<f64>());
+                    let _ = (entry.kind(), entry.get::<Value>(), entry.get::<f64>());
                 }
             }
         }
@@ -413,7 +413,7 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
         }
         16 => {
             if let Some(seen) = done.note(map.snapshot(["int", "text", "large", "none"])) {
-                let _ = (seen.value("int"), seen.find::<String>("text"));
+                let _ = (seen.find::<Value>("int"), seen.find::<String>("text"));
             }
         }
         17 => drop(done.note(map.count())),

@@ -127,7 +127,7 @@ impl User {
         match self.atomics.get(key.wrapping_sub(VARIABLES)) {
             Some(atomic) => atomic.store(value),
             None if value == ABSENT => self.map.remove(name_of(key)).map(|_| ()),
-            None => self.map.set_value(name_of(key), &value_of(value)),
+            None => self.map.set(name_of(key), value_of(value)),
         }
     }
 
@@ -208,7 +208,11 @@ impl User {
     fn get_versioned(&self, log: Log<'_>, key: usize) -> mapvar::Result<(u64, Version)> {
         let note = log.note(Kind::Get).on(key, 0, 0);
         note.begin();
-        let (value, version) = self.map.value_versioned(name_of(key))?;
+        let (value, version) = match self.map.get_versioned(name_of(key)) {
+            Ok((value, version)) => (Some(value), version),
+            Err(error) if error.kind() == ErrorKind::NotFound => (None, Version::ABSENT),
+            Err(error) => return Err(error),
+        };
         let read = id_of(value);
         note.read(key, read);
         note.end(true);
@@ -221,7 +225,7 @@ impl User {
         note.begin();
         match value {
             Value::I64(number) => self.map.set(name, number)?,
-            value => self.map.set_value(name, &value)?,
+            value => self.map.set(name, &value)?,
         }
         note.end(true);
         Ok(())
@@ -246,7 +250,7 @@ impl User {
         let value = value_of(new);
         let note = log.note(Kind::Compare).on(key, old, new);
         note.begin();
-        let done = self.map.compare_and_set_value(name_of(key), version, &value)?;
+        let done = self.map.compare_and_set(name_of(key), version, &value)?;
         note.end(done.is_set());
         Ok(())
     }
@@ -300,13 +304,13 @@ impl User {
             note.start_again();
             for (key, read, write) in &plan {
                 if *read {
-                    note.read(*key, id_of(transaction.value(name_of(*key))?));
+                    note.read(*key, id_of(transaction.find::<Value>(name_of(*key))?));
                     pause(random);
                 }
                 match write {
                     None => {}
                     Some(ABSENT) => transaction.remove(name_of(*key))?,
-                    Some(value) => transaction.set_value(name_of(*key), &value_of(*value))?,
+                    Some(value) => transaction.set(name_of(*key), value_of(*value))?,
                 }
             }
             Ok(())
@@ -320,7 +324,7 @@ impl User {
         note.begin();
         let seen = self.map.snapshot(&names)?;
         for key in keys {
-            let value = seen.value(name_of(*key))?;
+            let value = seen.find::<Value>(name_of(*key))?;
             note.read(*key, if *key < VARIABLES { id_of(value) } else { number_of(value) });
         }
         note.end(true);

@@ -344,9 +344,7 @@ pub unsafe extern "C" fn mapvar_map_set_value(
     run_call("mapvar_map_set_value", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
-        set(map, name, |map, name| {
-            with(value, |tree| tree.lend(|value| map.set_value(name, value)))
-        })
+        set(map, name, |map, name| with(value, |tree| tree.lend(|value| map.set(name, value))))
     })
 }
 
@@ -456,7 +454,7 @@ pub unsafe extern "C" fn mapvar_map_get_bytes(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let name = name?;
-        with(map, |map| border::give(&border::octets(map.value(name)?)?, into, len))
+        with(map, |map| border::give(&border::octets(map.get(name)?)?, into, len))
     })
 }
 
@@ -474,7 +472,7 @@ pub unsafe extern "C" fn mapvar_map_get_value(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         let name = name?;
-        make("out", out, || with(map, |map| map.value(name).map(Tree::of)))
+        make("out", out, || with(map, |map| map.get(name).map(Tree::of)))
     })
 }
 

@@ -25,7 +25,7 @@ pub unsafe extern "C" fn mapvar_map_set_ephemeral(
     run_call("mapvar_map_set_ephemeral", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        with(map, |map| with(value, |tree| tree.lend(|value| map.set_ephemeral_value(name, value))))
+        with(map, |map| with(value, |tree| tree.lend(|value| map.set_ephemeral(name, value))))
     })
 }
 

@@ -99,7 +99,7 @@ pub extern "C" fn mapvar_entry_value(
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_entry_value", || {
-        make("value", value, || with(entry, Entry::value).map(Tree::of))
+        make("value", value, || with(entry, Entry::get).map(Tree::of))
     })
 }
 

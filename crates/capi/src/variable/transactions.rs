@@ -40,7 +40,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make_if_any("value", value, || {
-            let found = with(transaction, |it| it.turn()?.value(name))?;
+            let found = with(transaction, |it| it.turn()?.find(name))?;
             Ok(found.map(Tree::of))
         })
     })
@@ -57,9 +57,7 @@ pub unsafe extern "C" fn mapvar_transaction_set(
     run_call("mapvar_transaction_set", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        with(transaction, |it| {
-            with(value, |tree| tree.lend(|value| it.turn()?.set_value(name, value)))
-        })
+        with(transaction, |it| with(value, |tree| tree.lend(|value| it.turn()?.set(name, value))))
     })
 }
 
@@ -76,7 +74,7 @@ pub unsafe extern "C" fn mapvar_transaction_set_ephemeral(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         with(transaction, |it| {
-            with(value, |tree| tree.lend(|value| it.turn()?.set_ephemeral_value(name, value)))
+            with(value, |tree| tree.lend(|value| it.turn()?.set_ephemeral(name, value)))
         })
     })
 }
@@ -149,7 +147,7 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
         let name = unsafe { border::name(name, name_len) }?;
         let absent = || refused(ErrorKind::NotFound, "name", "no such variable in the snapshot");
         make("value", value, || {
-            let found = with(snapshot, |snapshot| snapshot.value(name))?;
+            let found = with(snapshot, |snapshot| snapshot.find(name))?;
             found.map(Tree::of).ok_or_else(absent)
         })
     })

@@ -9,9 +9,9 @@ use crate::{
         tree::Tree,
         types::{mapvar_map, mapvar_value, mapvar_var},
     },
-    variable::versions::{expected_of, hand_out_version, mapvar_version, now_of},
+    variable::versions::{expected_of, hand_out_version, mapvar_version, now_of, or_absent},
 };
-use mapvar::{Map, Result, Value, Var, Version};
+use mapvar::{Result, Value, Var};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 
@@ -45,19 +45,9 @@ pub unsafe extern "C" fn mapvar_map_var_or(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make_within("out", out, map, |map| {
-            with(init, |tree| tree.lend(|init| var_or(map, name, init)))
+            with(init, |tree| tree.lend(|init| map.var_or(name, init)))
         })
     })
-}
-
-/// Creates by version, since that keeps the number of a pod or of an opaque value.
-fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
-    let var = map.var(name)?;
-    if !map.contains(name)? {
-        // If another process has created the variable meanwhile, its value stands.
-        let _ = var.compare_and_set_value(Version::ABSENT, init)?;
-    }
-    Ok(var)
 }
 
 /// Frees a handle; the variable stays. Does nothing for NULL.
@@ -176,7 +166,7 @@ pub extern "C" fn mapvar_var_get_value(
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_var_get_value", || {
-        make("out", out, || with(var, |var| var.value().map(Tree::of)))
+        make("out", out, || with(var, |var| var.get().map(Tree::of)))
     })
 }
 
@@ -191,7 +181,7 @@ pub extern "C" fn mapvar_var_get_versioned(
         let version = wanted("version", version)?;
         make_if_any("value", value, || {
             with(var, |var| {
-                let (value, now) = var.value_versioned()?;
+                let (value, now) = or_absent(var.get_versioned())?;
                 version.write(now.into());
                 Ok(value.map(Tree::of))
             })
@@ -262,7 +252,7 @@ pub unsafe extern "C" fn mapvar_var_set_bytes(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_value) -> i32 {
     run_call("mapvar_var_set_value", || {
-        with(var, |var| with(value, |tree| tree.lend(|value| var.set_value(value))))
+        with(var, |var| with(value, |tree| tree.lend(|value| var.set(value))))
     })
 }
 
@@ -278,7 +268,7 @@ pub unsafe extern "C" fn mapvar_var_compare_and_set(
         // SAFETY: C1 for `expected`, one item.
         let expected = unsafe { expected_of(expected) }?;
         let done = with(var, |var| {
-            with(value, |tree| tree.lend(|value| var.compare_and_set_value(expected, value)))
+            with(value, |tree| tree.lend(|value| var.compare_and_set(expected, value)))
         })?;
         // SAFETY: C2 for `now`.
         hand_out_version(done, unsafe { now_of(now) })

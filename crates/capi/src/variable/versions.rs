@@ -8,7 +8,7 @@ use crate::base::{
     tree::Tree,
     types::{mapvar_map, mapvar_value},
 };
-use mapvar::{Compared, ErrorKind, Result, Version};
+use mapvar::{Compared, ErrorKind, Result, Value, Version};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -46,6 +46,15 @@ pub(crate) fn hand_out_version(
     let (Compared::Set(version) | Compared::Changed(version)) = done;
     crate::base::border::offer(now, version.into());
     if done.is_set() { Ok(()) } else { Err(conflict()) }
+}
+
+/// Turns a read of a variable that does not exist into no value and the version of none.
+pub(crate) fn or_absent(read: Result<(Value, Version)>) -> Result<(Option<Value>, Version)> {
+    match read {
+        Ok((value, version)) => Ok((Some(value), version)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((None, Version::ABSENT)),
+        Err(error) => Err(error),
+    }
 }
 
 #[cold]
@@ -91,7 +100,7 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
         let version = wanted("version", version)?;
         make_if_any("value", value, || {
             with(map, |map| {
-                let (value, now) = map.value_versioned(name)?;
+                let (value, now) = or_absent(map.get_versioned(name))?;
                 version.write(now.into());
                 Ok(value.map(Tree::of))
             })
@@ -120,7 +129,7 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
         // SAFETY: C1 for `expected`, one item.
         let expected = unsafe { expected_of(expected) }?;
         let done = with(map, |map| {
-            with(value, |tree| tree.lend(|value| map.compare_and_set_value(name, expected, value)))
+            with(value, |tree| tree.lend(|value| map.compare_and_set(name, expected, value)))
         })?;
         // SAFETY: C2 for `now`.
         hand_out_version(done, unsafe { now_of(now) })

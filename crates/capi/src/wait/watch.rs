@@ -121,7 +121,7 @@ pub extern "C" fn mapvar_change_value(
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_change_value", || {
-        make_if_any("value", value, || with(change, |change| Ok(change.value()?.map(Tree::of))))
+        make_if_any("value", value, || with(change, |change| Ok(change.find()?.map(Tree::of))))
     })
 }
 

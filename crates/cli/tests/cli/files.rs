@@ -127,8 +127,8 @@ fn lists_are_sorted_by_the_bytes_of_names_a_line_a_variable() {
         map.set(name, 1).unwrap();
     }
     map.set("list", (1, "x\ty", 2.5)).unwrap();
-    map.set_value("dict", &Value::Dict(vec![(Value::from("k"), Value::Nil)])).unwrap();
-    map.set_value("pod", &Value::Pod { type_id: 7, bytes: vec![1, 2] }).unwrap();
+    map.set("dict", Value::Dict(vec![(Value::from("k"), Value::Nil)])).unwrap();
+    map.set("pod", &Value::Pod { type_id: 7, bytes: vec![1, 2] }).unwrap();
     map.set("text", "three\nshort\tlines\u{1b}[2J").unwrap();
     map.set("long", "x".repeat(900)).unwrap();
     map.close().unwrap();

@@ -23,7 +23,7 @@ fn a_variable_keeps_its_kind() {
     map.set("uint", u64::MAX).unwrap();
     map.set("bool", true).unwrap();
     map.set("text", "x").unwrap();
-    map.set_value("bytes", &mapvar::Value::Bytes(vec![])).unwrap();
+    map.set("bytes", mapvar::Value::Bytes(vec![])).unwrap();
     map.close().unwrap();
     for (var, typed, kind, value) in [
         ("float", "5", "float", "5.0"),
@@ -112,7 +112,7 @@ fn a_struct_is_changed_from_the_shell() {
     let map = Map::options().file(t).create().unwrap();
     map.set("car", car(800.5, None, &[0, 255], [1.5; 4])).unwrap();
     map.set("list", [0.5]).unwrap();
-    map.set_value("empty", &mapvar::Value::List(vec![])).unwrap();
+    map.set("empty", mapvar::Value::List(vec![])).unwrap();
 
     // What `get` prints is what `set` takes.
     let shown = run(["get", "--file", t, "car"]).ok();
@@ -164,8 +164,8 @@ fn a_value_of_another_language_is_replaced_by_a_type_alone() {
     let folder = Folder::new();
     let t = &folder.path("t.map");
     let map = Map::options().file(t).create().unwrap();
-    map.set_value("pod", &mapvar::Value::Pod { type_id: 7, bytes: vec![1] }).unwrap();
-    map.set_value("ruby", &mapvar::Value::Opaque { language: 1, bytes: vec![1] }).unwrap();
+    map.set("pod", &mapvar::Value::Pod { type_id: 7, bytes: vec![1] }).unwrap();
+    map.set("ruby", &mapvar::Value::Opaque { language: 1, bytes: vec![1] }).unwrap();
     for var in ["pod", "ruby"] {
         let error = run(["set", "--file", t, var, "1"]).fails(13);
         assert!(error.contains("cannot be typed") && error.contains("--type"), "{error}");

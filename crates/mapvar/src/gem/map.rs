@@ -248,14 +248,10 @@ impl Gem {
         self.put(SET, name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
-    pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        self.put(SET, name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
-    }
-
     fn put(&self, operation: &'static str, name: &str, captured: Result<OwnedValue>) -> Result<()> {
         let with_context = |error: Error| error.during(operation, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
-        let value = captured.and_then(Value::of).map_err(with_context)?;
+        let value = captured.and_then(codec::decode).map_err(with_context)?;
         self.change(|dump| {
             set(dump, name, &value)?;
             Ok((Edit::Set(name.into()), ()))
@@ -272,12 +268,6 @@ impl Gem {
             .map(codec::decode)
             .transpose()
             .map_err(|error| error.during(GET, self.variable(name)))
-    }
-
-    pub(crate) fn value(&self, name: &str) -> Result<Value> {
-        let with_context = |error: Error| error.during(GET, self.variable(name));
-        let found = self.inspect(GET, name, |dump| value(dump, name))?;
-        found.map_err(with_context)?.ok_or_else(|| self.absent(name))
     }
 
     /// Returns the value of a variable as a Marshal dump of its own.
@@ -350,7 +340,7 @@ impl Gem {
         new: &impl Serialize,
     ) -> Result<bool> {
         let raw = codec::encode(new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
-        let value = Value::of(raw)?;
+        let value: Value = codec::decode(raw)?;
         self.change(|dump| {
             if bytes(dump, name)?.as_deref() != before {
                 return Ok((Edit::None, false));
@@ -376,7 +366,7 @@ impl Gem {
         Ok((captured.map(codec::decode).transpose().map_err(with_context)?, version))
     }
 
-    pub(crate) fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
+    fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
         let read = |dump: &Dump| value(dump, name).map(|value| (value, version(dump, name)));
         self.inspect(GET, name, read)?.map_err(|error| error.during(GET, self.variable(name)))
     }
@@ -390,7 +380,7 @@ impl Gem {
     ) -> Result<std::result::Result<Version, Version>> {
         let with_context = |error: Error| error.during(SET, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
-        let value = captured.and_then(Value::of).map_err(with_context)?;
+        let value = captured.and_then(codec::decode).map_err(with_context)?;
         self.change(|dump| {
             let there = version(dump, name);
             if there != expected {
@@ -1013,7 +1003,7 @@ fn version(dump: &Dump, name: &str) -> Version {
 }
 
 fn captured(value: &Value) -> Result<OwnedValue> {
-    value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw))
+    codec::encode(value, &mut |raw: &Raw<'_>| OwnedValue::of(raw))
 }
 
 /// Tells a Hash from raw bytes. Fails if the bytes begin as a Hash but are not a valid one.

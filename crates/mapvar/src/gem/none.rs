@@ -1,7 +1,7 @@
 //! Stands in for `map.rs` in a build without the feature `gem`: there is no such map, and no value
 //! of these types.
 
-use crate::{report::Stat, value::Value};
+use crate::report::Stat;
 use mapvar_engine::{value::OwnedValue, version::Version};
 use mapvar_os::{Error, Origin, Result};
 use serde::{Serialize, de::DeserializeOwned};
@@ -24,19 +24,11 @@ impl Gem {
         match self.0 {}
     }
 
-    pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        match self.0 {}
-    }
-
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         match self.0 {}
     }
 
     pub(crate) fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        match self.0 {}
-    }
-
-    pub(crate) fn value(&self, name: &str) -> Result<Value> {
         match self.0 {}
     }
 
@@ -64,10 +56,6 @@ impl Gem {
         &self,
         name: &str,
     ) -> Result<(Option<T>, Version)> {
-        match self.0 {}
-    }
-
-    pub(crate) fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
         match self.0 {}
     }
 

@@ -1,7 +1,7 @@
 //! Ephemeral variables, which end with the process that set them; `docs/FORMAT.md`, "Ephemeral
 //! values".
 
-use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
+use crate::{Map, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{mem::Mem, value::Raw};
 use mapvar_os::{Holder, Result};
 use serde::Serialize;
@@ -53,16 +53,6 @@ impl Map {
         let map = self.of_processes(SET)?;
         let put = &mut |raw: &Raw<'_>| map.put_ephemeral(name, raw);
         codec::encode(&value, put).map_err(|error| map.with_context(SET, name, error))?
-    }
-
-    /// Sets an ephemeral variable to a [`Value`]; see [`set_ephemeral`](Self::set_ephemeral).
-    ///
-    /// # Errors
-    /// Those of [`set_ephemeral`](Self::set_ephemeral).
-    pub fn set_ephemeral_value(&self, name: &str, value: &Value) -> Result<()> {
-        let map = self.of_processes(SET)?;
-        let put = &mut |raw: &Raw<'_>| map.put_ephemeral(name, raw);
-        value.encode(put).map_err(|error| map.with_context(SET, name, error))?
     }
 
     /// Returns the owner process of an [ephemeral](Self::set_ephemeral) variable.

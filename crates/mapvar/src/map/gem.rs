@@ -1,6 +1,6 @@
 //! Maps in the layout of Ruby's gem, and values as Ruby's Marshal writes them.
 
-use crate::{Map, gem::GemMap, map::Body};
+use crate::{Map, Value, gem::GemMap, map::Body};
 use mapvar_os::Result;
 
 impl Map {
@@ -30,7 +30,7 @@ impl Map {
     pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
         match &self.0 {
             Body::Gem(gem) => gem.marshal(name),
-            Body::Store(map) => map.value(name)?.to_marshal().map_err(|error| {
+            Body::Store(map) => map.get::<Value>(name)?.to_marshal().map_err(|error| {
                 error.during("get variable", format!("{name:?} of {}", map.object()))
             }),
         }

@@ -143,7 +143,7 @@ impl Map {
     /// map.set("temperature", 21.5)?;
     /// map.set("name", "pump 3")?;
     /// map.set("limits", (10, 90))?;
-    /// assert_eq!(map.value("limits")?.to_string(), "[10, 90]");
+    /// assert_eq!(map.get::<(i64, i64)>("limits")?, (10, 90));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
@@ -162,28 +162,6 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map.set(name, value),
             Body::Gem(gem) => gem.set(name, value),
-        }
-    }
-
-    /// Sets a variable to a [`Value`], keeping the kind and number of a `Pod` and an `Opaque`.
-    ///
-    /// ```
-    /// # let name = format!("doc-set-value.{}", std::process::id());
-    /// # let map = mapvar::Map::options().name(&name).create()?;
-    /// use mapvar::Value;
-    ///
-    /// let pod = Value::Pod { type_id: 7, bytes: vec![1, 2] };
-    /// map.set_value("pose", &pod)?;
-    /// assert_eq!(map.value("pose")?, pod);
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        match &self.0 {
-            Body::Store(map) => map.set_value(name, value),
-            Body::Gem(gem) => gem.set_value(name, value),
         }
     }
 
@@ -257,23 +235,11 @@ impl Map {
         Ok(self.find(name)?.unwrap_or(default))
     }
 
-    /// Returns the value of a variable of any kind.
-    ///
-    /// # Errors
-    /// Those of [`get`](Self::get), without `OutOfRange`; [`WrongKind`](ErrorKind::WrongKind) only
-    /// for a kind that this version does not know.
-    pub fn value(&self, name: &str) -> Result<Value> {
-        match &self.0 {
-            Body::Store(map) => map.value(name),
-            Body::Gem(gem) => gem.value(name),
-        }
-    }
-
     /// Returns the kind of a variable as it is stored: [`Kind::Plain`](crate::Kind::Plain) for a
-    /// plain struct, whose [`value`](Self::value) is a dictionary.
+    /// plain struct, whose [`Value`](crate::Value) is a dictionary.
     ///
     /// # Errors
-    /// Those of [`value`](Self::value).
+    /// Those of [`get`](Self::get).
     pub fn kind(&self, name: &str) -> Result<Kind> {
         match &self.0 {
             Body::Store(map) => {
@@ -284,7 +250,7 @@ impl Map {
                     error.detail("it is of a kind that this version does not know")
                 })
             }
-            Body::Gem(gem) => Ok(gem.value(name)?.kind()),
+            Body::Gem(gem) => Ok(gem.get::<Value>(name)?.kind()),
         }
     }
 

@@ -1,8 +1,7 @@
 //! Snapshots: several variables as of one instant.
 
 use crate::{
-    Map, Value, map::Body, map::store_map::Stored, map::versioned::Found, name::checked,
-    plain::Captured,
+    Map, map::Body, map::store_map::Stored, map::versioned::Found, name::checked, plain::Captured,
 };
 use mapvar_engine::{
     error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
@@ -211,17 +210,6 @@ impl Snapshot {
     pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         self.captured(name)
             .map(Captured::decoded)
-            .transpose()
-            .map_err(|error| self.failed(name, error))
-    }
-
-    /// Returns the value that a variable of any kind had, or `None` if there was no variable.
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt).
-    pub fn value(&self, name: &str) -> Result<Option<Value>> {
-        self.captured(name)
-            .map(Captured::shown)
             .transpose()
             .map_err(|error| self.failed(name, error))
     }

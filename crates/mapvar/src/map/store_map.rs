@@ -1,7 +1,6 @@
 //! A map in mapvar's own layout.
 
 use crate::{
-    Value,
     name::{RESERVED, checked, is_reserved},
     plain::{Captured, Flaw, Layout, Layouts},
     report::{Format, Recovery, Stat},
@@ -185,11 +184,6 @@ impl Stored {
             .map_err(|error| self.with_context("set variable", name, error))?
     }
 
-    pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
-        value.encode(put).map_err(|error| self.with_context("set variable", name, error))?
-    }
-
     #[inline]
     fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
         let store = &self.inner.store;
@@ -248,14 +242,6 @@ impl Stored {
         self.captured(name)?
             .map(|(captured, _)| codec::decode(self.described(captured)?))
             .transpose()
-            .map_err(|error| self.with_context("get variable", name, error))
-    }
-
-    pub(crate) fn value(&self, name: &str) -> Result<Value> {
-        let (captured, _) =
-            self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
-        self.described(captured)
-            .and_then(Value::of)
             .map_err(|error| self.with_context("get variable", name, error))
     }
 

@@ -1,7 +1,7 @@
 //! Transactions: buffered writes, published as one if the variables that were read have not
 //! changed.
 
-use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
+use crate::{Map, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{
     commit::{CommitOutcome, TxEntry},
     error::EngineError,
@@ -327,16 +327,6 @@ impl<'m> Transaction<'m> {
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
-    /// Returns the value of a variable of any kind, or `None` if there is no variable.
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find).
-    pub fn value(&mut self, name: &str) -> Result<Option<Value>> {
-        let found = self.captured(name)?;
-        let found = found.map(|found| Value::of(self.map.described(found)?)).transpose();
-        found.map_err(|error| self.map.with_context("get variable", name, error))
-    }
-
     /// Returns whether there is a variable of this name.
     ///
     /// # Errors
@@ -383,15 +373,6 @@ impl<'m> Transaction<'m> {
         self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)), false)
     }
 
-    /// Sets a variable to a [`Value`] when the transaction is published, keeping the kind and
-    /// number of a `Pod` and an `Opaque`.
-    ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub fn set_value(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)), false)
-    }
-
     /// Sets an [ephemeral](Map::set_ephemeral) variable when the transaction is published.
     ///
     /// ```
@@ -410,14 +391,6 @@ impl<'m> Transaction<'m> {
     /// are taken.
     pub fn set_ephemeral(&mut self, name: &str, value: impl Serialize) -> Result<()> {
         self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)), true)
-    }
-
-    /// Sets an ephemeral variable to a [`Value`]; see [`set_ephemeral`](Self::set_ephemeral).
-    ///
-    /// # Errors
-    /// Those of [`set_ephemeral`](Self::set_ephemeral).
-    pub fn set_ephemeral_value(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)), true)
     }
 
     fn keep(&mut self, name: &str, encoded: Result<OwnedValue>, ephemeral: bool) -> Result<()> {

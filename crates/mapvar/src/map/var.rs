@@ -1,7 +1,7 @@
 //! Handles to one variable: resolved once, then a few nanoseconds an operation.
 
 use crate::{
-    Map, Value,
+    Map,
     map::store_map::Stored,
     map::target::Target,
     map::versioned::{Compared, UPDATES},
@@ -204,6 +204,7 @@ impl<T> Var<T> {
     ///
     /// # Errors
     /// Those of [`get`](Self::get).
+    #[doc(hidden)]
     #[inline]
     pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
         if let Some((desc, word)) =
@@ -226,30 +227,6 @@ impl<T> Var<T> {
     fn decoded<U: DeserializeOwned>(&self, captured: OwnedValue) -> Result<U> {
         codec::decode(self.described(captured)?)
             .map_err(|error| self.target.with_context(GET, error))
-    }
-
-    /// Returns the value, of any kind.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Corrupt`].
-    pub fn value(&self) -> Result<Value> {
-        self.value_versioned()?.0.ok_or_else(|| self.target.absent(GET))
-    }
-
-    /// Returns the value, of any kind, and its version, for
-    /// [`compare_and_set_value`](Self::compare_and_set_value); `None` and [`Version::ABSENT`] if
-    /// there is no variable.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`].
-    pub fn value_versioned(&self) -> Result<(Option<Value>, Version)> {
-        match self.captured()? {
-            Some((captured, version)) => {
-                let value = Value::of(self.described(captured)?);
-                Ok((Some(value.map_err(|error| self.target.with_context(GET, error))?), version))
-            }
-            None => Ok((None, Version::ABSENT)),
-        }
     }
 
     /// Turns a plain struct into a dictionary.
@@ -275,39 +252,13 @@ impl<T> Var<T> {
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
+    #[doc(hidden)]
     #[inline]
     pub fn set_as(&self, value: impl Serialize) -> Result<()> {
         if let Some((kind, word)) = codec::plain(&value) {
             return self.put(&Raw::word(kind, word));
         }
         codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.with_context(SET, error))?
-    }
-
-    /// Sets the variable to a [`Value`], keeping the kind and number of a `Pod` and an `Opaque`.
-    ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub fn set_value(&self, value: &Value) -> Result<()> {
-        value
-            .encode(&mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.with_context(SET, error))?
-    }
-
-    /// Sets the variable to a [`Value`] if it still has the version `expected`.
-    ///
-    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
-    /// `Opaque`.
-    ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub fn compare_and_set_value(
-        &self,
-        expected: Version,
-        value: &Value,
-    ) -> Result<Compared<Version>> {
-        value
-            .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
             .map_err(|error| self.target.with_context(SET, error))?
     }
 

@@ -56,6 +56,7 @@ impl<T> Compared<T> {
     }
 
     /// Converts what it holds.
+    #[doc(hidden)]
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Compared<U> {
         match self {
             Self::Set(new) => Compared::Set(convert(new)),
@@ -187,20 +188,6 @@ impl Map {
         }
     }
 
-    /// Returns the value of a variable of any kind, and its version.
-    ///
-    /// For [`compare_and_set_value`](Self::compare_and_set_value). It returns `None` and
-    /// [`Version::ABSENT`] if there is no variable.
-    ///
-    /// # Errors
-    /// Those of [`get_versioned`](Self::get_versioned), without `NotFound`.
-    pub fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
-        match &self.0 {
-            Body::Store(map) => map.captured_versioned(name, Value::of),
-            Body::Gem(gem) => gem.value_versioned(name),
-        }
-    }
-
     /// Sets a variable if it still has the version `expected`.
     ///
     /// With [`Version::ABSENT`] it sets the variable only if there is none.
@@ -234,30 +221,6 @@ impl Map {
             }
             Body::Gem(gem) => {
                 let captured = codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw));
-                gem.set_if(name, expected, captured).map(Compared::from)
-            }
-        }
-    }
-
-    /// Sets a variable to a [`Value`] if it still has the version `expected`.
-    ///
-    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
-    /// `Opaque`.
-    ///
-    /// # Errors
-    /// Those of [`compare_and_set`](Self::compare_and_set).
-    pub fn compare_and_set_value(
-        &self,
-        name: &str,
-        expected: Version,
-        value: &Value,
-    ) -> Result<Compared<Version>> {
-        match &self.0 {
-            Body::Store(map) => value
-                .encode(&mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
-                .map_err(|error| map.with_context("set variable", name, error))?,
-            Body::Gem(gem) => {
-                let captured = value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw));
                 gem.set_if(name, expected, captured).map(Compared::from)
             }
         }
@@ -346,11 +309,11 @@ impl Map {
                 map.put_slowly(name, *raw).map(|()| true)
             }
             Body::Gem(gem) => {
-                let value = Value::of(OwnedValue::of(raw))?;
-                if gem.value_versioned(name)?.0.as_ref() == Some(&value) {
+                let value: Value = codec::decode(OwnedValue::of(raw))?;
+                if gem.find::<Value>(name)?.as_ref() == Some(&value) {
                     return Ok(false);
                 }
-                gem.set_value(name, &value).map(|()| true)
+                gem.set(name, &value).map(|()| true)
             }
         };
         codec::encode(&value, put)

@@ -4,7 +4,7 @@ use super::{
     dict::dict,
     shape::{Flaw, Layout},
 };
-use crate::{Kind, Value, value::codec};
+use crate::{Kind, value::codec};
 use mapvar_engine::value::{Data, OwnedValue};
 use mapvar_os::Result;
 use serde::de::DeserializeOwned;
@@ -43,10 +43,6 @@ impl Captured {
 
     pub(crate) fn decoded<T: DeserializeOwned>(&self) -> Result<T> {
         codec::decode(self.clone().described()?)
-    }
-
-    pub(crate) fn shown(&self) -> Result<Value> {
-        Value::of(self.clone().described()?)
     }
 }
 

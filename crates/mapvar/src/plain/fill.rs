@@ -64,7 +64,7 @@ fn fill_scalar(scalar: Scalar, value: &Value, to: &mut [u8]) -> Result<()> {
 
 /// Converts as `get` does.
 fn fill_as<T: PlainField + DeserializeOwned>(value: &Value, to: &mut [u8]) -> Result<()> {
-    let captured = value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
+    let captured = codec::encode(value, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
     codec::decode::<T>(captured)?.write(to);
     Ok(())
 }

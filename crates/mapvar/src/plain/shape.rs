@@ -52,6 +52,7 @@ impl Scalar {
     }
 
     /// Returns the size in bytes.
+    #[doc(hidden)]
     pub fn size(self) -> usize {
         match self {
             Self::Bool | Self::I8 | Self::U8 => 1,

@@ -4,7 +4,7 @@
 //! if repeated reads find it unchanged.
 
 use crate::{
-    Kind, Map, MapOptions,
+    Kind, Map, MapOptions, Value,
     map::Body,
     map::open::trust::{Relation, identity, relation},
     repair::open::{Region, open_region},
@@ -67,7 +67,7 @@ impl Map {
         // A variable that cannot be read at all is among the findings of the engine.
         for entry in self.iter().flatten() {
             if entry.kind().is_ok_and(|kind| kind == Kind::Plain)
-                && let Err(error) = entry.value()
+                && let Err(error) = entry.get::<Value>()
             {
                 let mut finding = Finding::fault(0, error.to_string());
                 finding.variable = Some(entry.name().to_owned());

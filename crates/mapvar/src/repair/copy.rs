@@ -10,6 +10,7 @@ use crate::{
     map::store_map::Stored,
     plain::{Found, description_of},
     repair::salvage::save,
+    value::codec,
 };
 use mapvar_engine::{
     error::EngineError,
@@ -97,8 +98,8 @@ impl Map {
                 let Some(atomic) = self.is_lasting(name)? else { continue };
                 match &self.0 {
                     Body::Store(_) => save(target, name, atomic, captured)?,
-                    Body::Gem(_) => match Value::of(captured.clone()) {
-                        Ok(value) => target.set_value(name, &value)?,
+                    Body::Gem(_) => match codec::decode::<Value>(captured.clone()) {
+                        Ok(value) => target.set(name, &value)?,
                         Err(error) => {
                             copied.lost.push(error.during("copy variable", format!("{name:?}")));
                             continue;

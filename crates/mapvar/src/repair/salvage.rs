@@ -147,9 +147,9 @@ fn salvage_layouts(
 fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     let mut salvage = Salvage::default();
     for (name, captured) in gem.all("")? {
-        match captured.and_then(Value::of) {
+        match captured.and_then(codec::decode::<Value>) {
             Ok(value) => {
-                into.set_value(&name, &value)?;
+                into.set(&name, &value)?;
                 salvage.saved += 1;
             }
             // The payload is one piece, so the place of a value in it says nothing.

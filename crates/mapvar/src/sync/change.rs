@@ -1,6 +1,6 @@
 //! A change of a variable, as a watch returns it.
 
-use crate::{Kind, Value, Version, plain::Captured};
+use crate::{Kind, Version, plain::Captured};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -37,18 +37,6 @@ impl Change {
     /// Whether the variable was removed, so that there is no value.
     pub fn is_removed(&self) -> bool {
         self.captured.is_none()
-    }
-
-    /// Returns the value, or `None` if the variable was removed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`].
-    pub fn value(&self) -> Result<Option<Value>> {
-        self.captured
-            .as_ref()
-            .map(Captured::shown)
-            .transpose()
-            .map_err(|error| self.with_context(error))
     }
 
     /// Returns the value as a `T`.

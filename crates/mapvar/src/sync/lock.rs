@@ -740,6 +740,7 @@ impl OwnedLockGuard {
     ///
     /// # Errors
     /// Those of [`release`](Self::release).
+    #[doc(hidden)]
     pub fn try_release(&self) -> Result<()> {
         if self.released.load(Relaxed) {
             return Ok(());
@@ -758,6 +759,7 @@ impl OwnedLockGuard {
     ///
     /// # Errors
     /// Those of [`release`](Self::release).
+    #[doc(hidden)]
     pub fn give_back(mut self) -> Result<()> {
         if self.released.swap(true, Relaxed) {
             return Ok(());

@@ -3,8 +3,8 @@
 pub(crate) mod codec;
 pub(crate) mod value_for;
 
-use mapvar_engine::value::{Data, Kind, OwnedValue, Raw};
-use mapvar_os::{Error, Result};
+use mapvar_engine::value::Kind;
+use mapvar_os::Result;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, SeqAccess, Visitor},
@@ -13,15 +13,23 @@ use std::{collections::TryReserveError, fmt};
 
 /// A value of any kind, whose type is known only at run time.
 ///
-/// A [`Map`](crate::Map) returns it by [`value`](crate::Map::value) and stores it by
-/// [`set_value`](crate::Map::set_value). It also implements the traits of serde.
+/// It implements the traits of serde, so every method that gets or sets takes it as any other type.
+/// Its kind is kept, and so is the number of a `Pod` and an `Opaque`.
 ///
 /// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-val.{}", std::process::id())).create()?;
 /// use mapvar::{Kind, Value};
+///
+/// let pod = Value::Pod { type_id: 7, bytes: vec![1, 2] };
+/// map.set("pose", &pod)?;
+/// assert_eq!(map.get::<Value>("pose")?, pod);
+/// assert_eq!(map.find::<Value>("speed")?, None);
+///
 /// let value = Value::from(77);
 /// assert_eq!(value.kind(), Kind::I64);
 /// assert_eq!(value.to_string(), "77");
 /// assert_eq!(Value::from("hello").to_string(), "hello");
+/// # Ok::<(), mapvar::Error>(())
 /// ```
 ///
 /// Two integers are equal if their numbers are, whichever of the two kinds they have.
@@ -131,30 +139,6 @@ impl Value {
             Self::Dict(_) => Kind::Dict,
             Self::Pod { .. } => Kind::Pod,
             Self::Opaque { .. } => Kind::Opaque,
-        }
-    }
-
-    pub(crate) fn of(captured: OwnedValue) -> Result<Self> {
-        let OwnedValue { type_id, .. } = captured;
-        Ok(match (captured.kind()?, captured.data) {
-            (Kind::Pod, Data::Bytes(bytes)) => Self::Pod { type_id, bytes },
-            (Kind::Opaque, Data::Bytes(bytes)) => Self::Opaque { language: type_id, bytes },
-            (Kind::Bytes, Data::Bytes(bytes)) => Self::Bytes(bytes),
-            (Kind::List | Kind::Dict, Data::Bytes(bytes)) => codec::unpack(&bytes)?,
-            (_, data) => codec::decode(OwnedValue { data, ..captured })?,
-        })
-    }
-
-    /// Calls `take` with the encoded value, and returns its result.
-    pub(crate) fn encode<R>(&self, take: &mut impl FnMut(&Raw<'_>) -> R) -> Result<R, Error> {
-        match self {
-            Self::Pod { type_id, bytes } => Ok(take(&Raw::bytes(Kind::Pod, *type_id, bytes))),
-            Self::Opaque { language, bytes } => {
-                Ok(take(&Raw::bytes(Kind::Opaque, *language, bytes)))
-            }
-            // Not through serde, so that empty bytes keep their kind too.
-            Self::Bytes(bytes) => Ok(take(&Raw::bytes(Kind::Bytes, 0, bytes))),
-            other => codec::encode(other, take),
         }
     }
 }

@@ -52,8 +52,8 @@ fn made(path: &Path) -> Vec<u8> {
             continue;
         }
         // An older value in another slot.
-        map.set_value(&name, &Value::Str("older".into())).unwrap();
-        map.set_value(&name, &value).unwrap();
+        map.set(&name, Value::Str("older".into())).unwrap();
+        map.set(&name, &value).unwrap();
     }
     map.set("gone", 1).unwrap();
     map.remove("gone").unwrap();
@@ -704,7 +704,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
         assert!(reported, "{number} {said:?} at {at:#x}: {:#?}", check.findings());
         let salvage = salvage.unwrap();
         for (name, value) in variables() {
-            let found = into.value(&name).ok();
+            let found = into.get::<Value>(&name).ok();
             let is_in = |names: &[&str]| {
                 names
                     .iter()
@@ -851,7 +851,7 @@ fn a_thousand_damaged_maps() {
         }
         let same = |(from, to): &(usize, usize)| bytes.get(*from..*to) == valid.0.get(*from..*to);
         for (name, value) in &all {
-            let found = into.value(name).ok();
+            let found = into.get::<Value>(name).ok();
             if parts[name].iter().all(same) {
                 assert!(
                     found.as_ref() == Some(value),
@@ -865,7 +865,7 @@ fn a_thousand_damaged_maps() {
             let entry = entry.unwrap();
             // Names have checksums, so every saved name is one that was set.
             let value = &all[entry.name()];
-            let found = entry.value().unwrap();
+            let found = entry.get::<Value>().unwrap();
             // Values have no checksum in a map that was never flushed, so a value with damaged
             // bytes may differ from the one that was set.
             let set = found == *value || found == Value::Str("older".into());
@@ -1019,7 +1019,7 @@ fn bytes_after_the_end_of_a_list_are_damage_for_everyone() {
     assert_eq!(check.faults(), 2, "{:?}", check.findings());
     let map = Map::options().file(&path).open().unwrap();
     for name in ["longer", "empty"] {
-        assert_eq!(map.value(name).unwrap_err().kind(), ErrorKind::Corrupt, "{name}");
+        assert_eq!(map.get::<Value>(name).unwrap_err().kind(), ErrorKind::Corrupt, "{name}");
     }
     assert_eq!(map.get::<Vec<i64>>("longer").unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(map.get::<Vec<i64>>("whole").unwrap(), [1, 2, 3]);

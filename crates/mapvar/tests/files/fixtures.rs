@@ -86,9 +86,9 @@ fn fill(map: &Map) {
             _ if name == long("long count") => drop(map.atomic_or(&name, u64::MAX).unwrap()),
             _ => {
                 // Three times, so that the current slot is not the first one.
-                map.set_value(&name, &Value::Nil).unwrap();
-                map.set_value(&name, &Value::I64(5)).unwrap();
-                map.set_value(&name, &value).unwrap();
+                map.set(&name, &Value::Nil).unwrap();
+                map.set(&name, Value::I64(5)).unwrap();
+                map.set(&name, &value).unwrap();
             }
         }
     }
@@ -131,12 +131,12 @@ fn fixtures() -> Vec<PathBuf> {
 fn read_all(map: &Map) {
     let mut expected = variables();
     for (name, value) in &expected {
-        assert_eq!(&map.value(name).unwrap(), value, "{name}");
+        assert_eq!(&map.get::<Value>(name).unwrap(), value, "{name}");
     }
     let mut found: Vec<_> = map
         .iter()
         .map(|entry| entry.unwrap())
-        .map(|entry| (entry.name().to_owned(), entry.value().unwrap()))
+        .map(|entry| (entry.name().to_owned(), entry.get::<Value>().unwrap()))
         .collect();
     found.sort_by(|one, other| one.0.cmp(&other.0));
     expected.sort_by(|one, other| one.0.cmp(&other.0));

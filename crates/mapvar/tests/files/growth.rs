@@ -88,7 +88,7 @@ fn threads_that_meet_what_has_grown_at_once_all_read_it() {
         let writer = Map::options().file(&path).size(1024).create().unwrap();
         // Its view ends where the region ends now; each thread below may be the first to meet the rest.
         let readers = Map::options().file(&path).max_size(8 << 20).open().unwrap();
-        writer.set_value("large", &large).unwrap();
+        writer.set("large", &large).unwrap();
         let ready = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -98,7 +98,7 @@ fn threads_that_meet_what_has_grown_at_once_all_read_it() {
                     while ready.load(SeqCst) < THREADS {
                         std::hint::spin_loop();
                     }
-                    let found = readers.value("large");
+                    let found = readers.get::<Value>("large");
                     assert!(
                         found.as_ref().is_ok_and(|found| *found == large),
                         "round {round}: a thread that was overtaken found {:?}",

@@ -33,7 +33,7 @@ fn use_all(map: &Map) {
     for name in ["int 3", "text 9", "list", "nil", "count", "gone", "new", "text 0"] {
         let _ = map.get::<i64>(name);
         let _ = map.find::<String>(name);
-        let _ = map.value(name);
+        let _ = map.get::<mapvar::Value>(name);
         let _ = map.contains(name);
         let _ = map.set(name, 5);
         let _ = map.set(name, "some text");
@@ -51,7 +51,7 @@ fn use_all(map: &Map) {
     }
     let _ = map.set(&"long".repeat(100), 1);
     for entry in map.iter().flatten() {
-        let _ = (entry.kind(), entry.value(), entry.get::<f64>(), entry.version());
+        let _ = (entry.kind(), entry.get::<mapvar::Value>(), entry.get::<f64>(), entry.version());
     }
     let _ = map.count();
     let _ = map.stat();

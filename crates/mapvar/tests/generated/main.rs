@@ -368,12 +368,13 @@ fn set_and_read(map: &Map, typed: &Typed) -> bool {
         read_as(&typed.shape);
         assert_eq!(map.get::<Typed>("t").unwrap(), *typed, "set by Var");
 
-        let value = map.value("v").unwrap();
-        map.set_value("copy", &value).unwrap();
-        // By `Debug`, since no NaN equals itself.
-        assert_eq!(format!("{:?}", map.value("copy").unwrap()), format!("{value:?}"));
+        let value = map.get::<mapvar::Value>("v").unwrap();
         map.set("copy", &value).unwrap();
-        assert_eq!(format!("{:?}", map.value("copy").unwrap()), format!("{value:?}"));
+        // By `Debug`, since no NaN equals itself.
+        assert_eq!(
+            format!("{:?}", map.get::<mapvar::Value>("copy").unwrap()),
+            format!("{value:?}")
+        );
         if !buffers(&typed.shape) {
             read_as(&typed.shape);
             assert_eq!(map.get::<Typed>("copy").unwrap(), *typed, "the copy of its value");

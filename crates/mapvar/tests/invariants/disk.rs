@@ -38,8 +38,10 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
         map.remove(&format!("v{}", (round + 2) % 5)).unwrap();
         map.flush().unwrap();
         let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
-        let values: Vec<_> =
-            names.iter().map(|name| (name.clone(), map.value(name).unwrap())).collect();
+        let values: Vec<_> = names
+            .iter()
+            .map(|name| (name.clone(), map.get::<mapvar::Value>(name).unwrap()))
+            .collect();
         // None of these changes is flushed.
         map.set("left", 999).unwrap();
         map.set("lost", round).unwrap();
@@ -50,7 +52,7 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
         assert_eq!((recovery.lost, recovery.damaged), (0, false), "{round}");
         assert_eq!(again.count().unwrap(), values.len() as u64, "{round}");
         for (name, value) in &values {
-            assert_eq!(&again.value(name).unwrap(), value, "{round}: {name}");
+            assert_eq!(&again.get::<mapvar::Value>(name).unwrap(), value, "{round}: {name}");
         }
         map.remove("lost").unwrap();
     }

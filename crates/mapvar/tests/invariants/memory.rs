@@ -58,7 +58,11 @@ fn i01_bytes_that_change_under_a_map_do_no_harm() {
             for number in 0..8_usize {
                 let name = format!("v{number}");
                 let _ = map.set(&name, vec![7_u8; [4, 90, 900, 9_000][(round + number) % 4]]);
-                let _ = (map.get::<Vec<u8>>(&name), map.value(&name), map.contains(&name));
+                let _ = (
+                    map.get::<Vec<u8>>(&name),
+                    map.get::<mapvar::Value>(&name),
+                    map.contains(&name),
+                );
                 let _ = map.transaction(|tx| {
                     tx.set(&name, round)?;
                     tx.set("other", number)
@@ -73,7 +77,7 @@ fn i01_bytes_that_change_under_a_map_do_no_harm() {
                 }
             }
             for entry in map.iter().flatten() {
-                let _ = (entry.kind(), entry.value(), entry.version());
+                let _ = (entry.kind(), entry.get::<mapvar::Value>(), entry.version());
             }
         }
         over.store(true, Ordering::Relaxed);

@@ -152,7 +152,7 @@ fn use_all(map: &Map) -> usize {
         let name = format!("v{number}");
         note(map.get::<Vec<u8>>(&name).map(drop));
         note(map.set(&name, vec![number; 700]));
-        note(map.value(&name).map(drop));
+        note(map.get::<mapvar::Value>(&name).map(drop));
     }
     note(map.get::<Vec<u8>>("large").map(drop));
     note(map.set("large", vec![3_u8; 40_000]));

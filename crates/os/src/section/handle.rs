@@ -124,6 +124,7 @@ impl Section {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
+    #[doc(hidden)]
     pub fn allocated(&self) -> Result<Option<u64>> {
         Imp::allocated(&self.shared.sys)
             .map_err(|error| self.shared.with_context("find the disk space of", error))
@@ -151,6 +152,7 @@ impl Section {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
+    #[doc(hidden)]
     pub fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {
         Imp::data_from(&self.shared.sys, at)
             .map_err(|error| self.shared.with_context("find the data of", error))

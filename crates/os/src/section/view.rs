@@ -342,12 +342,14 @@ impl View {
     ///
     /// Always returns `None` if the offset of the view in the section is not a multiple of
     /// [`granularity`](crate::machine::granularity).
+    #[doc(hidden)]
     #[inline]
     pub fn plain_words(&self, at: usize, count: usize) -> Option<Words<'_>> {
         self.range.plain_words(at, count)
     }
 
     /// As [`plain_words`](Self::plain_words), but writable; also `None` if the view is read-only.
+    #[doc(hidden)]
     #[inline]
     pub fn plain_words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
         self.range.plain_words_mut(at, count)
@@ -374,6 +376,7 @@ impl View {
     ///
     /// After copies and loads the caller needs a `fence(Acquire)` before this call, as for
     /// [`is_epoch`](crate::machine::is_epoch).
+    #[doc(hidden)]
     #[inline]
     pub fn is_lost(&self) -> bool {
         Imp::losses(&self.mapping).is_lost()

@@ -79,7 +79,7 @@ fn read_all(map: &Map, oracle: &Oracle) -> Checked<Found> {
 }
 
 fn read(map: &Map, name: &str) -> Checked<Option<Value>> {
-    match map.value(name) {
+    match map.get::<Value>(name) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == mapvar::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("get {name:?}: {error}")),
@@ -108,8 +108,9 @@ fn snapshot(map: &Map, oracle: &Oracle) -> Checked<Found> {
     let names: Vec<&str> = oracle.vars.iter().map(|var| var.name.as_str()).collect();
     let shot = map.snapshot(&names).map_err(|error| format!("snapshot: {error}"))?;
     let state = |var: &Var| {
-        let value =
-            shot.value(&var.name).map_err(|error| format!("snapshot {:?}: {error}", var.name))?;
+        let value = shot
+            .find::<Value>(&var.name)
+            .map_err(|error| format!("snapshot {:?}: {error}", var.name))?;
         let there = shot.version(&var.name) != Version::ABSENT;
         state_of(var, there.then_some(value).flatten().as_ref())
     };
@@ -179,7 +180,7 @@ fn with_context<T>(what: &str, name: &str, done: mapvar::Result<T>) -> Checked<T
 }
 
 fn put(map: &Map, name: &str, value: &Value) -> Checked<()> {
-    with_context("set", name, map.set_value(name, value))?;
+    with_context("set", name, map.set(name, value))?;
     let found = read(map, name)?;
     if found.as_ref() != Some(value) {
         return Err(format!("{name:?} was set to {value:?} and holds {found:?}"));
@@ -253,13 +254,13 @@ fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
     }
     // If no free space is found, everything is collected and swept, and the section grows to its
     // limit.
-    match map.set_value("too large", &TOO_LARGE) {
+    match map.set("too large", &*TOO_LARGE) {
         Err(error) if error.kind() == mapvar::ErrorKind::Full => {}
         other => return Err(format!("too large a value: {other:?}")),
     }
     if stage.place != Place::Named {
         flush_twice()?;
-        let _ = map.set_value("too large", &TOO_LARGE);
+        let _ = map.set("too large", &*TOO_LARGE);
     }
     let stat = map.stat().map_err(failed("stat"))?;
     if stat.variables != 0 {

@@ -37,7 +37,7 @@ impl Actor {
                 (Some(Value::I64(value)), true) => {
                     drop(map.atomic_or(&var.name, *value).expect("make an atomic"));
                 }
-                (Some(value), _) => map.set_value(&var.name, value).expect("set a variable"),
+                (Some(value), _) => map.set(&var.name, value).expect("set a variable"),
                 (None, _) => {}
             }
         }
@@ -139,7 +139,7 @@ fn set_first(actor: &Actor, map: Map) {
 /// The same without a set before.
 fn set_first_cold(actor: &Actor, map: Map) {
     let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
-    actor.traced(|| map.set_value(name, value).expect("set"));
+    actor.traced(|| map.set(name, value).expect("set"));
 }
 
 fn add_to_first(actor: &Actor, map: Map) {
@@ -226,7 +226,7 @@ pub fn all() -> Vec<Op> {
             |actor, map| {
                 let value = actor.oracle.vars[0].states[0].as_ref().expect("a value");
                 for _ in 0..4 {
-                    map.set_value("v", value).expect("set");
+                    map.set("v", value).expect("set");
                 }
                 set_first_cold(actor, map);
             },
@@ -255,7 +255,7 @@ pub fn all() -> Vec<Op> {
             [var("v", [Some(bytes(1, 3000)), None])],
             |actor, map| {
                 let value = bytes(2, 5000);
-                actor.traced(|| map.set_ephemeral_value("v", &value).expect("set"));
+                actor.traced(|| map.set_ephemeral("v", &value).expect("set"));
             },
         )
         .with(|op| op.size = 4096),
@@ -269,7 +269,7 @@ pub fn all() -> Vec<Op> {
             "insert: the first of its class, in a chunk that was another's",
             [var("v", [None, some("x".repeat(90))])],
             |actor, map| {
-                map.set_value("large", &bytes(1, 16_000)).expect("set");
+                map.set("large", bytes(1, 16_000)).expect("set");
                 map.remove("large").expect("remove");
                 set_first_cold(actor, map);
             },
@@ -281,7 +281,7 @@ pub fn all() -> Vec<Op> {
         })
         .with(|op| op.size = 4096),
         plain("insert: a large value", [var("v", [None, Some(bytes(2, 1500))])], |actor, map| {
-            map.set_value("warm", &bytes(3, 1500)).expect("warm up");
+            map.set("warm", bytes(3, 1500)).expect("warm up");
             set_first_cold(actor, map);
         })
         .with(|op| op.size = 4096),
@@ -351,10 +351,10 @@ pub fn all() -> Vec<Op> {
             [var("v", [some("kept".repeat(200))])],
             |actor, map| {
                 for stamp in 0..4 {
-                    map.set_value("v", &bytes(stamp, 1800)).expect("set");
+                    map.set("v", bytes(stamp, 1800)).expect("set");
                 }
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
+                map.set("v", actor.becomes(0)).expect("set");
+                actor.traced(|| assert!(map.set("more", &*TOO_LARGE).is_err()));
             },
         )
         .with(|op| op.size = 4096),
@@ -365,7 +365,7 @@ pub fn all() -> Vec<Op> {
                 drop(map);
                 actor.begin();
                 let map = actor.open();
-                map.set_value("v", actor.becomes(0)).expect("set");
+                map.set("v", actor.becomes(0)).expect("set");
                 map.close().expect("close");
                 actor.end();
             },
@@ -402,7 +402,7 @@ pub fn all() -> Vec<Op> {
                 map.flush().expect("flush");
                 map.flush().expect("flush");
                 // More than the map may grow to: everything is collected, and no space is found.
-                actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
+                actor.traced(|| assert!(map.set("more", &*TOO_LARGE).is_err()));
             },
         ),
         in_file(
@@ -448,7 +448,7 @@ pub fn all() -> Vec<Op> {
                 map.set("v", "lost").expect("set");
                 map.set("new", "lost").expect("set");
                 map.remove("back").expect("remove");
-                map.set_value("large", &bytes(1, 900)).expect("set");
+                map.set("large", bytes(1, 900)).expect("set");
                 map.atomic::<i64>("count").expect("an atomic").fetch_add(1).expect("add");
                 let mut image = std::fs::read(&actor.target).expect("read the file");
                 map.close().expect("close");
@@ -497,7 +497,7 @@ pub fn take_over(name: &str, place: &str, target: &str) {
             let (what, number) = word.split_at(1);
             let var = number.parse().ok().and_then(|number: usize| actor.oracle.vars.get(number));
             match (what, var) {
-                ("s", Some(var)) => map.set_value(&var.name, &var.next(1)).expect("set"),
+                ("s", Some(var)) => map.set(&var.name, var.next(1)).expect("set"),
                 ("t", Some(var)) => map
                     .transaction(|transaction| transaction.set(&var.name, var.next(1).to_string()))
                     .expect("transact"),

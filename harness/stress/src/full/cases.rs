@@ -372,7 +372,7 @@ pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, Strin
         }
         note("get", got.map(drop))?;
         note("set", map.set(&name, vec![number + 1; 700]))?;
-        note("value", map.value(&name).map(drop))?;
+        note("value", map.get::<mapvar::Value>(&name).map(drop))?;
     }
     note("get", map.get::<Vec<u8>>("large").map(drop))?;
     note("set", map.set("large", vec![3_u8; 40_000]))?;

@@ -20,7 +20,11 @@ pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
     } else {
         let rows = map.iter().prefix(&args.prefix).map(|entry| {
             let entry = entry?;
-            Ok([entry.name().into(), entry.kind()?.name().into(), entry.value()?.to_string()])
+            Ok([
+                entry.name().into(),
+                entry.kind()?.name().into(),
+                entry.get::<mapvar::Value>()?.to_string(),
+            ])
         });
         let (rows, outcome) = sorted(rows);
         out.table(&rows)?;

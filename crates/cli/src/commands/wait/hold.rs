@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
                 .detail("it is a field of a struct, which cannot end alone; use --var")
                 .into());
         }
-        map.set_ephemeral_value(var, &typing::value(&map, var, text, parse::guess)?)?;
+        map.set_ephemeral(var, &typing::value(&map, var, text, parse::guess)?)?;
     }
 
     if !args.command.is_empty() {

@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
 impl Field<'_> {
     /// Returns kind and value of the field, if the change is one of it.
     fn changed(&mut self, change: &Change) -> mapvar::Result<Option<(String, String)>> {
-        let value = change.value()?;
+        let value = change.find::<Value>()?;
         let part = value.as_ref().map(|value| field::part(value, self.var, self.path));
         let part = part.transpose()?;
         // As printed: a NaN is unequal to itself.
@@ -129,7 +129,7 @@ fn print(
 }
 
 fn shown(change: &Change) -> mapvar::Result<(String, String)> {
-    let Some(value) = change.value()? else { return Ok(("removed".into(), String::new())) };
+    let Some(value) = change.find::<Value>()? else { return Ok(("removed".into(), String::new())) };
     // A struct's value is a dictionary.
     let kind = change.kind()?.unwrap_or(value.kind());
     Ok((kind.name().into(), value.to_string()))

@@ -1,7 +1,7 @@
 //! The variable of a plain struct: its name, its layout, and the record in which it was found last.
 
 use crate::{
-    Map,
+    Map, Value,
     map::{store_map::Stored, versioned::Compared},
     name::checked,
     plain::Layout,
@@ -186,7 +186,7 @@ impl Place {
     #[cold]
     pub(super) fn invalid(&self) -> Error {
         // The way by the layout finds which one.
-        match self.map.value(&self.name) {
+        match self.map.get::<Value>(&self.name) {
             Err(error) => error,
             Ok(_) => {
                 Error::new(ErrorKind::Corrupt, "get variable", self.stored.variable(&self.name))

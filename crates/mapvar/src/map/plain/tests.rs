@@ -1,7 +1,7 @@
 //! What other processes may set in place of a plain struct and of its layout.
 
 use crate::{
-    ErrorKind, Map,
+    ErrorKind, Map, Value,
     map::{Body, store_map::Stored},
     plain::{Field, Layout, Plain, PlainField, Scalar, Shape, description, number, part, part_mut},
 };
@@ -71,10 +71,10 @@ fn a_value_that_lies_is_an_error_that_names_it() {
             flag.get().unwrap_err(),
             flag.find().unwrap_err(),
             flag.field::<bool>("on").unwrap().get().unwrap_err(),
-            map.value("flag").unwrap_err(),
+            map.get::<Value>("flag").unwrap_err(),
             map.get_field("flag", "on").unwrap_err(),
-            map.snapshot(["flag"]).unwrap().value("flag").unwrap_err(),
-            map.iter().next().unwrap().unwrap().value().unwrap_err(),
+            map.snapshot(["flag"]).unwrap().get::<Value>("flag").unwrap_err(),
+            map.iter().next().unwrap().unwrap().get::<Value>().unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.kind(), kind, "{error}");
@@ -110,7 +110,7 @@ fn a_layout_that_lies_is_an_error_that_names_the_variable() {
         forge(&map, "x", &Raw::bytes(Kind::Plain, id, &[0]));
         let error = map.plain::<Flag>("x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WrongKind, "{what}: {error}");
-        for error in [map.value("x").unwrap_err(), map.get_field("x", "x").unwrap_err()] {
+        for error in [map.get::<Value>("x").unwrap_err(), map.get_field("x", "x").unwrap_err()] {
             assert_eq!(error.kind(), kind, "{what}: {error}");
             assert!(error.to_string().contains("\"x\""), "{what}: {error}");
         }
@@ -134,10 +134,10 @@ fn a_layout_of_another_kind_or_number_counts_as_damaged_and_is_replaced() {
         forge(&map, "x", &Raw::bytes(Kind::Plain, id, &[1]));
         // Another handle, which has read no layout before.
         let fresh = Map::options().name(name_of(&map)).open().unwrap();
-        let error = fresh.value("x").unwrap_err();
+        let error = fresh.get::<Value>("x").unwrap_err();
         assert!(error.to_string().contains("is damaged"), "{error}");
         assert_eq!(map.plain::<Flag>("x").unwrap().get().unwrap(), Flag(true));
-        assert_eq!(fresh.value("x").unwrap().to_string(), "{\"on\": true}");
+        assert_eq!(fresh.get::<Value>("x").unwrap().to_string(), "{\"on\": true}");
     }
 }
 

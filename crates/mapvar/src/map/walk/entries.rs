@@ -1,7 +1,7 @@
 //! Iteration over the variables of a map, with their values.
 
 use super::{Found, Walk};
-use crate::{Kind, Map, Value, gem::map::Gem, map::store_map::Stored, plain::Captured};
+use crate::{Kind, Map, gem::map::Gem, map::store_map::Stored, plain::Captured};
 use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -41,14 +41,6 @@ impl Entry {
     /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind) for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
         self.captured.stored_kind().map_err(|error| error.during("get variable", self.object()))
-    }
-
-    /// Returns the value, of any kind.
-    ///
-    /// # Errors
-    /// [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
-    pub fn value(&self) -> Result<Value> {
-        self.captured.shown().map_err(|error| error.during("get variable", self.object()))
     }
 
     /// Returns the value as a `T`.
@@ -148,7 +140,7 @@ impl Iter<'_> {
     /// map.set("foo", "hello")?;
     /// let mut iter = map.iter();
     /// while let Some(entry) = iter.try_next()? {
-    ///     println!("{} = {}", entry.name(), entry.value()?);
+    ///     println!("{} = {}", entry.name(), entry.get::<mapvar::Value>()?);
     /// }
     /// # Ok::<(), mapvar::Error>(())
     /// ```
@@ -164,6 +156,7 @@ impl Iter<'_> {
 impl Iter<'_> {
     /// Makes the next call read the variable of the last error again, if the last call failed for
     /// one; after [`TimedOut`](mapvar_os::ErrorKind::TimedOut), for example, it may succeed then.
+    #[doc(hidden)]
     pub fn retry(&mut self) {
         self.0.retry();
     }
@@ -204,7 +197,7 @@ impl Map {
     /// map.set("foo", "hello")?;
     /// for entry in map.iter() {
     ///     let entry = entry?;
-    ///     println!("{} = {}", entry.name(), entry.value()?);
+    ///     println!("{} = {}", entry.name(), entry.get::<mapvar::Value>()?);
     /// }
     /// # Ok::<(), mapvar::Error>(())
     /// ```

@@ -40,8 +40,8 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T, expe
     assert_eq!(decode::<T>(through.clone()).unwrap(), value);
     agrees(&value);
     // The `Value` that the command would show encodes to the same bytes.
-    let shown = Value::of(through.clone()).unwrap();
-    let again = shown.encode(&mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
+    let shown = decode::<Value>(through.clone()).unwrap();
+    let again = encode(&shown, &mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
     let first = encode(&value, &mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
     assert_eq!(again, first, "{value:?}");
 }
@@ -103,9 +103,9 @@ fn nan_keeps_its_bits() {
 
 #[test]
 fn a_struct_is_stored_with_the_names_of_its_fields() {
-    let value = Value::of(captured(&Mode::Point { x: 3 })).unwrap();
+    let value = decode::<Value>(captured(&Mode::Point { x: 3 })).unwrap();
     assert_eq!(value.to_string(), r#"{"Point": {"x": 3}}"#);
-    let pose = Value::of(captured(&Pose { raw: vec![1, 2], ..Pose::default() })).unwrap();
+    let pose = decode::<Value>(captured(&Pose { raw: vec![1, 2], ..Pose::default() })).unwrap();
     assert_eq!(pose.to_string(), r#"{"x": 0.0, "tag": nil, "joints": [], "raw": [1, 2]}"#);
 }
 
@@ -151,7 +151,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
     let deep = vec![0x91; 100_000];
     for bytes in [&[0xdd, 0xff, 0xff, 0xff, 0xff][..], &deep, &[0x8f, 0xa1], &[], &[0xc1]] {
         for kind in [Kind::List, Kind::Dict] {
-            assert!(Value::of(hostile(kind, bytes)).is_err());
+            assert!(decode::<Value>(hostile(kind, bytes)).is_err());
             assert!(decode::<Pose>(hostile(kind, bytes)).is_err());
             assert!(decode::<Vec<u64>>(hostile(kind, bytes)).is_err());
         }
@@ -162,7 +162,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
     );
     for number in 0..=255 {
         let captured = OwnedValue { kind: number, type_id: 0, data: Data::Word(7) };
-        let _ = Value::of(captured.clone());
+        let _ = decode::<Value>(captured.clone());
         let _ = decode::<Pose>(captured.clone());
         let _ = decode::<u64>(captured);
     }
@@ -195,10 +195,13 @@ fn bytes_after_the_message_pack_are_damage() {
     ];
     for (kind, bytes) in cases {
         let whole = &bytes[..bytes.len() - 1];
-        assert!(is_message_pack(whole) && Value::of(value(kind, whole)).is_ok(), "{bytes:x?}");
+        assert!(
+            is_message_pack(whole) && decode::<Value>(value(kind, whole)).is_ok(),
+            "{bytes:x?}"
+        );
         assert!(!is_message_pack(bytes), "{bytes:x?}");
         let errors = [
-            Value::of(value(kind, bytes)).map(drop).unwrap_err(),
+            decode::<Value>(value(kind, bytes)).map(drop).unwrap_err(),
             decode::<Value>(value(kind, bytes)).map(drop).unwrap_err(),
         ];
         for error in errors {
