@@ -19,6 +19,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::Stdio,
+    time::Duration,
 };
 
 #[derive(Plain, Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -79,6 +80,24 @@ fn child_entry() {
             let text = error.to_string();
             for part in ["\"car\"", "rpm: f32", "rpm: f64", "at byte 4", "at byte 8"] {
                 assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        "mover" => {
+            map.transaction(|tx| {
+                let car = tx.plain::<Car>("car")?.unwrap();
+                tx.set_plain("car", &Car { gear: 5, ..car })?;
+                tx.set("moved", true)
+            })
+            .unwrap();
+        }
+        "foreigner" => {
+            let theirs = map.plain::<other::Car>("late").unwrap();
+            said("open");
+            wait_for_line();
+            let error = theirs.set(other::Car { gear: 1, rpm: 2.0 }).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongKind);
+            for part in ["\"late\"", "rpm: f32", "rpm: f64"] {
+                assert!(error.to_string().contains(part), "{part}: {error}");
             }
         }
         "racer" => {
@@ -159,6 +178,63 @@ fn what_is_set_is_read_in_every_way() {
     let change = watch.recv().unwrap();
     assert_eq!((change.name(), change.kind().unwrap()), ("car", Some(Kind::Plain)));
     assert_eq!(change.get::<Car>().unwrap().gear, 3);
+}
+
+#[test]
+fn a_struct_takes_part_in_transactions_snapshots_and_waits() {
+    let (map, name) = map("plain-waits");
+    let var = map.plain::<Car>("car").unwrap();
+    map.transaction(|tx| {
+        assert_eq!(tx.plain::<Car>("car")?, None);
+        tx.set_plain("car", &car())?;
+        assert_eq!(tx.plain::<Car>("car")?, Some(car()));
+        tx.set_plain("wheel", &Wheel { on: true, speed: 1.0 })
+    })
+    .unwrap();
+    assert_eq!(var.get().unwrap(), car());
+    assert_eq!(map.get_field("wheel", "speed").unwrap(), Value::F64(1.0));
+    let seen = map.snapshot(["car", "wheel", "absent"]).unwrap();
+    assert_eq!(seen.plain("car").unwrap(), Some(car()));
+    assert_eq!(seen.plain::<Car>("absent").unwrap(), None);
+    assert_eq!(seen.plain::<Car>("wheel").unwrap_err().kind(), ErrorKind::WrongKind);
+
+    let mut watch = var.watch().unwrap();
+    let mut mover = Owned(start(&mut child("child_entry", "mover", &[&name])));
+    let found = var.wait_until(None, |car| car.gear == 5).unwrap();
+    assert_eq!(found, Some(Car { gear: 5, ..car() }));
+    assert_eq!(watch.recv().unwrap().plain().unwrap(), found);
+    assert!(mover.0.wait().unwrap().success());
+    assert!(map.get::<bool>("moved").unwrap());
+    assert_eq!(var.wait_until(Duration::ZERO, |car| car.gear == 6).unwrap(), None);
+
+    let slower =
+        |car: Car| Ok::<_, mapvar::Error>((car.gear > 4).then_some(Car { gear: 4, ..car }));
+    assert_eq!(var.try_update(slower).unwrap().unwrap().gear, 4);
+    assert_eq!(var.try_update(slower).unwrap(), None);
+    map.remove("car").unwrap();
+    while watch.recv().unwrap().plain::<Car>().unwrap().is_some() {}
+}
+
+#[test]
+fn a_program_with_another_layout_is_told_at_its_first_set() {
+    let (map, name) = map("plain-late");
+    let mut other = Owned(start(&mut child("child_entry", "foreigner", &[&name])));
+    let mut says = BufReader::new(other.0.stdout.take().unwrap());
+    heard(&mut says, "open");
+    let ours = map.plain::<Car>("late").unwrap();
+    ours.set(car()).unwrap();
+    other.0.stdin.take().unwrap().write_all(b"\n").unwrap();
+    heard(&mut says, "done");
+    assert!(other.0.wait().unwrap().success());
+    assert_eq!(ours.get().unwrap(), car());
+
+    // A variable that became something else is not replaced by the fast path either.
+    map.set("late", "text").unwrap();
+    assert_eq!(ours.set(car()).unwrap_err().kind(), ErrorKind::WrongKind);
+    assert_eq!(map.get::<String>("late").unwrap(), "text");
+    map.remove("late").unwrap();
+    ours.set(car()).unwrap();
+    assert_eq!(ours.get().unwrap(), car());
 }
 
 #[test]
@@ -281,14 +357,14 @@ fn versions_and_updates() {
     var.set(by_reference).unwrap();
     assert_eq!(map.get_field("wheel", "speed").unwrap(), Value::F64(1.0));
 
-    // A variable of another kind in its place is an error, and `set` replaces it.
+    // A variable of another kind in its place is an error, and it stays.
     map.set("wheel", "round").unwrap();
     let error = var.get().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongKind);
     assert!(error.to_string().contains("str"), "{error}");
     assert_eq!(map.plain::<Wheel>("wheel").unwrap_err().kind(), ErrorKind::WrongKind);
-    var.set(wheel).unwrap();
-    assert_eq!(var.get().unwrap(), wheel);
+    assert_eq!(var.set(wheel).unwrap_err().kind(), ErrorKind::WrongKind);
+    assert_eq!(map.get::<String>("wheel").unwrap(), "round");
 }
 
 #[test]

@@ -12,9 +12,16 @@
 
 mod common;
 
-use common::{Watchdog, map, other, role, scaled};
-use mapvar::{Changes, Map};
-use std::{sync::Arc, time::Duration};
+use common::{Owned, Watchdog, child, map, other, role, scaled, start};
+use mapvar::{
+    Changes, Map,
+    lock::{Acquired, LockMode::Exclusive, LockMode::Shared},
+};
+use std::{
+    io::{BufRead, BufReader, Write},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_mins(1);
@@ -28,6 +35,17 @@ fn child_entry() {
         "echo" => common::echo(&map),
         "holder" => {
             map.set_ephemeral("here", true).unwrap();
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+        "owner" => {
+            let guard = map.lock("jobs").unwrap().acquire().unwrap();
+            println!("\nchild: owns");
+            let _ = std::io::stdin().read_line(&mut String::new());
+            guard.release().unwrap();
+            println!("\nchild: released");
+            let _ = std::io::stdin().read_line(&mut String::new());
+            std::mem::forget(map.lock("jobs").unwrap().acquire().unwrap());
+            println!("\nchild: owns again");
             let _ = std::io::stdin().read_line(&mut String::new());
         }
         other => panic!("no role {other}"),
@@ -189,4 +207,78 @@ fn a_stream_is_dropped_by_its_own_waker() {
     map.set("foo", 3).unwrap();
     assert!(watch.recv_timeout(LONG).unwrap().is_some());
     drop(watch.into_stream().unwrap());
+}
+
+#[tokio::test]
+async fn tasks_of_one_thread_take_a_lock_in_turn() {
+    let _watchdog = Watchdog::new("tasks_of_one_thread", LONG);
+    let (map, _) = map("stream-lock-tasks");
+    let lock = map.lock("jobs").unwrap();
+    let first = lock.acquire_async(Exclusive).await.unwrap();
+    // A wait that is dropped leaves the queue.
+    assert!(timeout(SOON, lock.acquire_async(Exclusive)).await.is_err());
+    assert_eq!(lock.claims().unwrap().len(), 1);
+
+    let count = map.atomic_or("count", 0_i64).unwrap();
+    let inside = map.atomic_or("inside", 0_i64).unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (lock, count, inside) = (lock.clone(), count.clone(), inside.clone());
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let shared = task % 4 == 3;
+                    let mode = if shared { Shared } else { Exclusive };
+                    let guard = lock.acquire_async(mode).await.unwrap();
+                    let weight = if shared { 1 } else { 100 };
+                    let others = inside.fetch_add(weight).unwrap();
+                    assert!(others == 0 || (shared && others < 100), "{others}");
+                    tokio::task::yield_now().await;
+                    inside.fetch_sub(weight).unwrap();
+                    count.fetch_add(1).unwrap();
+                    guard.release().unwrap();
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(SOON).await;
+    assert_eq!(count.load().unwrap(), 0);
+    first.release().unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!((count.load().unwrap(), lock.claims().unwrap().len()), (160, 0));
+}
+
+#[tokio::test]
+async fn a_task_gets_the_lock_of_another_process_that_releases_it_or_dies() {
+    let _watchdog = Watchdog::new("a_task_gets_the_lock", LONG);
+    let (map, name) = map("stream-lock-death");
+    let mut owner = Owned(start(&mut child("child_entry", "owner", &[&name])));
+    let mut says = BufReader::new(owner.0.stdout.take().unwrap()).lines();
+    let mut hear = |what: &str| {
+        let wanted = format!("child: {what}");
+        let _ = says.find(|line| line.as_ref().unwrap().trim_end() == wanted).expect("the child ended");
+    };
+    hear("owns");
+    let lock = map.lock("jobs").unwrap();
+    let waiter = lock.clone();
+    let waiting = tokio::spawn(async move { waiter.acquire_async(Exclusive).await });
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    let mut tell = owner.0.stdin.take().unwrap();
+    tell.write_all(b"\n").unwrap();
+    let guard = waiting.await.unwrap().unwrap();
+    assert_eq!(*guard.acquired(), Acquired::Clean);
+    hear("released");
+    tell.write_all(b"\n").unwrap();
+    guard.release().unwrap();
+    hear("owns again");
+    let waiter = lock.clone();
+    let waiting = tokio::spawn(async move { waiter.acquire_async(Exclusive).await });
+    tokio::time::sleep(SOON).await;
+    let pid = owner.0.id();
+    drop(owner);
+    let guard = waiting.await.unwrap().unwrap();
+    let Acquired::Abandoned(lost) = guard.acquired() else { panic!("{:?}", guard.acquired()) };
+    assert_eq!(lost.pid, pid);
 }

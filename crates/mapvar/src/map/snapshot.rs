@@ -1,7 +1,12 @@
 //! Snapshots: several variables as of one instant.
 
 use crate::{
-    Map, map::Body, map::store_map::Stored, map::versioned::Found, name::checked, plain::Captured,
+    Map,
+    map::Body,
+    map::store_map::Stored,
+    map::versioned::Found,
+    name::checked,
+    plain::{Captured, Plain},
 };
 use mapvar_engine::{
     error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
@@ -212,6 +217,16 @@ impl Snapshot {
             .map(Captured::decoded)
             .transpose()
             .map_err(|error| self.failed(name, error))
+    }
+
+    /// Returns the plain struct that a variable had, or `None` if there was no variable.
+    ///
+    /// # Errors
+    /// [`WrongKind`](crate::ErrorKind::WrongKind) if it was anything but a struct of this layout;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if a `bool` was neither 0 nor 1.
+    pub fn plain<T: Plain>(&self, name: &str) -> Result<Option<T>> {
+        let found = self.captured(name).map(Captured::plain_as).transpose();
+        found.map_err(|error| self.failed(name, error))
     }
 
     /// Returns the version that a variable had; [`Version::ABSENT`] if there was no variable.

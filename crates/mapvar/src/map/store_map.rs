@@ -260,6 +260,12 @@ impl Stored {
         layouts.layout(store, id)
     }
 
+    /// Stores the layout, if the map does not have it, and returns its number.
+    pub(crate) fn publish(&self, layout: &Layout) -> Result<u32, EngineError> {
+        let Inner { store, layouts, facts, .. } = &*self.inner;
+        layouts.publish(store, facts.file, layout)
+    }
+
     /// Adds the layout to a value that is a plain struct.
     pub(crate) fn captured_of(&self, raw: OwnedValue) -> Result<Captured, EngineError> {
         let Inner { store, layouts, .. } = &*self.inner;

@@ -1,13 +1,13 @@
 //! Transactions: buffered writes, published as one if the variables that were read have not
 //! changed.
 
-use crate::{Map, map::store_map::Stored, name::checked, value::codec};
+use crate::{Map, map::store_map::Stored, name::checked, plain::Plain, value::codec};
 use mapvar_engine::{
     commit::{CommitOutcome, TxEntry},
     error::EngineError,
     handle::Handle,
     mem::Mem,
-    value::{OwnedValue, Payload, Raw},
+    value::{Kind, OwnedValue, Payload, Raw},
     variable::named::AGAIN,
     version::Expect,
 };
@@ -327,6 +327,19 @@ impl<'m> Transaction<'m> {
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
+    /// Returns the plain struct that a variable holds, or `None` if there is no variable.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find); [`WrongKind`](ErrorKind::WrongKind) if it is anything but a
+    /// struct of this layout.
+    pub fn plain<T: Plain>(&mut self, name: &str) -> Result<Option<T>> {
+        let Some(found) = self.captured(name)? else { return Ok(None) };
+        let found = self.map.captured_of(found);
+        let found = found.map_err(|trouble| self.map.failed("get variable", name, trouble))?;
+        let found = found.plain_as().map(Some);
+        found.map_err(|error| self.map.with_context("get variable", name, error))
+    }
+
     /// Returns whether there is a variable of this name.
     ///
     /// # Errors
@@ -371,6 +384,39 @@ impl<'m> Transaction<'m> {
     /// [`InvalidName`](ErrorKind::InvalidName), and those of encoding the value.
     pub fn set(&mut self, name: &str, value: impl Serialize) -> Result<()> {
         self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)), false)
+    }
+
+    /// Sets a variable to a plain struct when the transaction is published.
+    ///
+    /// ```
+    /// # #[cfg(feature = "derive")] {
+    /// # let map = mapvar::Map::options().name(&format!("doc-txp.{}", std::process::id())).create()?;
+    /// #[derive(mapvar::Plain, Clone, Copy, Default)]
+    /// #[repr(C)]
+    /// struct Pose {
+    ///     x: f64,
+    ///     y: f64,
+    /// }
+    ///
+    /// map.transaction(|tx| {
+    ///     let pose = tx.plain::<Pose>("pose")?.unwrap_or_default();
+    ///     tx.set_plain("pose", &Pose { x: pose.x + 1.0, ..pose })?;
+    ///     tx.set("moved", true)
+    /// })?;
+    /// assert_eq!(map.plain::<Pose>("pose")?.get()?.x, 1.0);
+    /// # }
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Map::plain`]: the layout of the struct is stored in the map at once. If the
+    /// variable holds anything but a struct of this layout, it is replaced.
+    pub fn set_plain<T: Plain>(&mut self, name: &str, value: &T) -> Result<()> {
+        let mut bytes = T::zeroed();
+        value.write(bytes.as_mut());
+        let failed = |trouble| self.map.failed("set variable", name, trouble);
+        let id = self.map.run(|| self.map.publish(&T::layout())).map_err(failed)?;
+        self.keep(name, Ok(OwnedValue::of(&Raw::bytes(Kind::Plain, id, bytes.as_ref()))), false)
     }
 
     /// Sets an [ephemeral](Map::set_ephemeral) variable when the transaction is published.

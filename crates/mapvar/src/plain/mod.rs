@@ -31,7 +31,7 @@ mod fill;
 mod captured;
 mod published;
 
-pub(crate) use captured::Captured;
+pub(crate) use captured::{Captured, other};
 pub(crate) use dict::part_of;
 pub(crate) use fill::{fill, fill_struct};
 pub(crate) use published::{Found, Layouts, PREFIX, description_of};

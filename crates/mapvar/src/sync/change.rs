@@ -1,6 +1,9 @@
 //! A change of a variable, as a watch returns it.
 
-use crate::{Kind, Version, plain::Captured};
+use crate::{
+    Kind, Version,
+    plain::{Captured, Plain},
+};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -67,6 +70,16 @@ impl Change {
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let found = self.captured.as_ref().map(Captured::decoded).transpose();
+        found.map_err(|error| self.with_context(error))
+    }
+
+    /// Returns the value as a plain struct, or `None` if the variable was removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`] if it is anything but a struct of this layout;
+    /// [`ErrorKind::Corrupt`] if a `bool` is neither 0 nor 1.
+    pub fn plain<T: Plain>(&self) -> Result<Option<T>> {
+        let found = self.captured.as_ref().map(Captured::plain_as).transpose();
         found.map_err(|error| self.with_context(error))
     }
 

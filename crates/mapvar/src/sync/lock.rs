@@ -14,6 +14,7 @@ use crate::{
 };
 use mapvar_engine::{
     error::EngineError,
+    handle::Handle,
     layout,
     mem::Ordering::Relaxed,
     mem::{Mem, Private},
@@ -97,7 +98,7 @@ pub enum LockMode {
 /// ```
 #[derive(Clone)]
 pub struct Lock {
-    map: Stored,
+    pub(super) map: Stored,
     name: Arc<str>,
     variable: Arc<str>,
 }
@@ -168,8 +169,47 @@ pub struct LockTicket {
     ready: Option<OwnedLockGuard>,
     /// The lock was acquired through this entry.
     acquired: bool,
-    /// Here, since `wait` may be called for slices that are shorter than the interval.
+    /// Here, since `wait` may be called for slices that are shorter than its intervals.
+    patience: Patience,
+}
+
+/// What a waiter remembers between two looks at the queue.
+pub(super) struct Patience {
     names: NameChecks,
+    /// The waiters before it since the time, if the first of them could take the lock and does not.
+    idle: Vec<u64>,
+    since: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { names: NameChecks::new(), idle: Vec::new(), since: Instant::now() }
+    }
+
+    /// Notes the idle waiters; returns whether this one may pass them.
+    fn has_ended(&mut self, idle: Vec<u64>) -> bool {
+        if self.idle != idle {
+            (self.idle, self.since) = (idle, Instant::now());
+        }
+        // 100 ms for each idle waiter before this one. Otherwise all waiters behind the first idle
+        // one would lose patience at the same moment and overtake each other.
+        let patience = NAP.saturating_mul(u32::try_from(self.idle.len()).unwrap_or(u32::MAX));
+        !self.idle.is_empty() && self.since.elapsed() >= patience
+    }
+}
+
+/// What a waiter finds in the queue.
+pub(super) enum Look {
+    /// The lock is its own.
+    Owned(LockGuard),
+    /// Others are before it.
+    Blocked {
+        /// The queue's record and state, to wait for a change of.
+        at: Option<(Handle, Observed)>,
+        /// Whether it has to look again soon, and not only after a change of the queue.
+        polls: bool,
+        holder: Option<Holder>,
+    },
 }
 
 /// Returns the name of this program, as the queue shows it to other processes.
@@ -187,12 +227,16 @@ fn program() -> String {
     NAME.try_with(|name| name.get_or_init(find).clone()).unwrap_or_else(|_| find())
 }
 
-/// A number for this thread, unique in this process.
-fn this_thread() -> u64 {
+/// A number for a thread or a task, unique in this process.
+pub(super) fn next_number() -> u64 {
     static NEXT: Private = Private::new(1);
+    // Relaxed: the number only has to be unique, and publishes nothing.
+    NEXT.fetch_add(1, Relaxed)
+}
+
+fn this_thread() -> u64 {
     thread_local! {
-        // Relaxed: the number only has to be unique, and publishes nothing.
-        static MINE: u64 = NEXT.fetch_add(1, Relaxed);
+        static MINE: u64 = next_number();
     }
     MINE.with(|mine| *mine)
 }
@@ -322,11 +366,16 @@ impl Lock {
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
     pub fn queue(&self, mode: LockMode) -> Result<LockTicket> {
+        self.queue_as(mode, this_thread())
+    }
+
+    /// Enters the queue for the thread, or the task, of this number.
+    pub(super) fn queue_as(&self, mode: LockMode, thread: u64) -> Result<LockTicket> {
         let queued = self.map.run(|| {
-            let mine = self.entry(mode == LockMode::Shared)?;
+            let mine = self.entry(mode == LockMode::Shared, thread)?;
             let ready = self.enter(&mine, true)?.flatten().map(OwnedLockGuard::from);
-            let names = NameChecks::new();
-            Ok(LockTicket { lock: self.clone(), mine, ready, acquired: false, names })
+            let patience = Patience::new();
+            Ok(LockTicket { lock: self.clone(), mine, ready, acquired: false, patience })
         });
         queued.map_err(|trouble| self.failed("take", trouble))
     }
@@ -431,7 +480,7 @@ impl Lock {
 
     fn try_take(&self, shared: bool) -> Result<Option<LockGuard>> {
         let taken = self.map.run(|| {
-            let mine = self.entry(shared)?;
+            let mine = self.entry(shared, this_thread())?;
             self.enter(&mine, false)
         });
         let taken = taken.map_err(|trouble| self.failed("take", trouble))?;
@@ -440,11 +489,11 @@ impl Lock {
 
     /// Enters the queue, and waits until the lock is acquired.
     fn queue_up(&self, shared: bool, deadline: Option<Instant>) -> Result<LockGuard, EngineError> {
-        let mine = self.entry(shared)?;
+        let mine = self.entry(shared, this_thread())?;
         if let Some(Some(guard)) = self.enter(&mine, true)? {
             return Ok(guard);
         }
-        let waited = self.wait(&mine, deadline, &mut NameChecks::new());
+        let waited = self.wait(&mine, deadline, &mut Patience::new());
         if waited.is_err() {
             // Other waiters must not wait for the entry of a thread that has given up.
             let _ = self.leave(mine.ticket, None);
@@ -456,61 +505,63 @@ impl Lock {
         &self,
         mine: &Entry,
         deadline: Option<Instant>,
-        names: &mut NameChecks,
+        patience: &mut Patience,
     ) -> Result<LockGuard, EngineError> {
         let store = &self.map.inner.store;
-        let mut idle = (Vec::new(), Instant::now());
         loop {
-            self.map.usable()?;
-            names.check(&self.map.inner)?;
-            let (mut seen, _, at) = self.read()?;
-            let gone = self.gone(&seen)?;
-            seen.take_out(|entry| gone.contains(&entry.token));
             let left =
                 deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
-            let place = seen.place(mine.ticket);
-            let before = place.and_then(|place| seen.idle_before(place)).unwrap_or_default();
-            if idle.0 != before {
-                idle = (before, Instant::now());
-            }
-            // 100 ms for each idle waiter before this one. Otherwise all waiters behind the first
-            // idle one would lose patience at the same moment and overtake each other.
-            let patience = NAP.saturating_mul(u32::try_from(idle.0.len()).unwrap_or(u32::MAX));
-            let impatient = !idle.0.is_empty() && idle.1.elapsed() >= patience;
-            if place.is_none() {
-                // The entry is gone: the map was restored, or a peer is hostile.
-                if let Some(Some(guard)) = self.enter(mine, true)? {
-                    return Ok(guard);
-                }
-            }
-            if place.is_some_and(|place| seen.may_have(place, impatient)) {
-                let granted = self.change(|queue| {
-                    queue.take_out(|entry| gone.contains(&entry.token));
-                    let place = queue.place(mine.ticket)?;
-                    queue.may_have(place, impatient).then(|| queue.grant(place))
-                })?;
-                if let Some(lost) = granted {
-                    return Ok(self.guard(mine.ticket, lost));
-                }
-            }
+            let (at, polls, holder) = match self.look(mine, patience)? {
+                Look::Owned(guard) => return Ok(guard),
+                Look::Blocked { at, polls, holder } => (at, polls, holder),
+            };
             if left.is_zero() {
-                let holder =
-                    seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
                 let error = Error::new(ErrorKind::TimedOut, "", "");
                 let error = error.detail("lock timed out; its owner is alive");
-                return Err(EngineError::Explained(error.held_by(holder.map(Entry::holder))));
+                return Err(EngineError::Explained(error.held_by(holder)));
             }
-            // The death of an owner wakes no waiter. The first waiter polls for it, and its step on
-            // the queue wakes the others. If the queue has changed since it was read, `sleep_once`
-            // returns at once.
-            let first =
-                place.is_none_or(|place| seen.entries.iter().take(place).all(|entry| entry.held));
-            let at_most = left.min(if first { LOOK } else { NAP });
+            // If the queue has changed since it was read, `sleep_once` returns at once.
+            let at_most = left.min(if polls { LOOK } else { NAP });
             match at {
                 Some((handle, observed)) => drop(store.sleep_once(handle, observed, at_most)?),
                 None => machine::nap(at_most.min(Duration::from_millis(1))),
             }
         }
+    }
+
+    /// Takes the lock if this entry may have it by now.
+    pub(super) fn look(&self, mine: &Entry, patience: &mut Patience) -> Result<Look, EngineError> {
+        self.map.usable()?;
+        patience.names.check(&self.map.inner)?;
+        let (mut seen, _, at) = self.read()?;
+        let gone = self.gone(&seen)?;
+        seen.take_out(|entry| gone.contains(&entry.token));
+        let place = seen.place(mine.ticket);
+        let impatient =
+            patience.has_ended(place.and_then(|place| seen.idle_before(place)).unwrap_or_default());
+        if place.is_none() {
+            // The entry is gone: the map was restored, or a peer is hostile.
+            if let Some(Some(guard)) = self.enter(mine, true)? {
+                return Ok(Look::Owned(guard));
+            }
+        }
+        if place.is_some_and(|place| seen.may_have(place, impatient)) {
+            let granted = self.change(|queue| {
+                queue.take_out(|entry| gone.contains(&entry.token));
+                let place = queue.place(mine.ticket)?;
+                queue.may_have(place, impatient).then(|| queue.grant(place))
+            })?;
+            if let Some(lost) = granted {
+                return Ok(Look::Owned(self.guard(mine.ticket, lost)));
+            }
+        }
+        let holder = seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
+        // The death of an owner wakes no waiter. The first waiter polls for it, and its step on the
+        // queue wakes the others.
+        let first =
+            place.is_none_or(|place| seen.entries.iter().take(place).all(|entry| entry.held));
+        let polls = first || !patience.idle.is_empty();
+        Ok(Look::Blocked { at, polls, holder: holder.map(Entry::holder) })
     }
 
     /// Acquires the lock if it is free, and else enters the queue if `wait` is set.
@@ -561,7 +612,7 @@ impl Lock {
         LockGuard { held, _thread: PhantomData }
     }
 
-    fn entry(&self, shared: bool) -> Result<Entry, EngineError> {
+    fn entry(&self, shared: bool, thread: u64) -> Result<Entry, EngineError> {
         // Under a removed name a second lock of this name can exist, in the map that others find,
         // and both would be owned at once.
         self.map.inner.named_lately()?;
@@ -569,7 +620,7 @@ impl Lock {
         Ok(Entry {
             token: self.map.inner.store.mem().seat()?,
             ticket,
-            thread: this_thread(),
+            thread,
             pid: std::process::id(),
             program: program(),
             since: now(),
@@ -592,10 +643,7 @@ impl Lock {
     /// Reads the queue. Returns it with its version, and its handle and state, to wait for a
     /// change.
     #[allow(clippy::type_complexity, reason = "used here only")]
-    fn read(
-        &self,
-    ) -> Result<(Queue, Version, Option<(mapvar_engine::handle::Handle, Observed)>), EngineError>
-    {
+    fn read(&self) -> Result<(Queue, Version, Option<(Handle, Observed)>), EngineError> {
         let store = &self.map.inner.store;
         for _ in 0..AGAIN {
             let Some(handle) = store.find(store.query(self.variable.as_bytes()))? else {
@@ -797,13 +845,40 @@ impl LockTicket {
             Some(held) => held,
             None => {
                 let deadline = Instant::now().checked_add(timeout);
-                let names = &mut self.names;
-                let taken = lock.map.run(|| lock.wait(&self.mine, deadline, names));
+                let patience = &mut self.patience;
+                let taken = lock.map.run(|| lock.wait(&self.mine, deadline, patience));
                 taken.map_err(|trouble| lock.failed("take", trouble))?.into()
             }
         };
         self.acquired = true;
         Ok(held)
+    }
+}
+
+#[cfg(feature = "stream")]
+impl LockTicket {
+    /// Takes the lock if it is this entry's turn.
+    pub(super) fn look(&mut self) -> Result<Look> {
+        let (lock, patience) = (&self.lock, &mut self.patience);
+        let look = match self.ready.take() {
+            Some(held) => Look::Owned(LockGuard { held, _thread: PhantomData }),
+            None => {
+                let look = lock.map.run(|| lock.look(&self.mine, patience));
+                look.map_err(|trouble| lock.failed("take", trouble))?
+            }
+        };
+        self.acquired |= matches!(look, Look::Owned(_));
+        Ok(look)
+    }
+
+    pub(super) fn inner(&self) -> &Arc<crate::map::store_map::Inner> {
+        &self.lock.map.inner
+    }
+
+    /// Asks to be woken by the next change of the queue; returns false if there was one already.
+    pub(super) fn arm(&self, (handle, observed): (Handle, Observed)) -> Result<bool> {
+        let armed = self.lock.map.run(|| self.lock.map.inner.store.arm(handle, observed));
+        armed.map_err(|trouble| self.lock.failed("take", trouble))
     }
 }
 

@@ -9,4 +9,6 @@ pub(crate) mod notifier;
 pub(crate) mod stream;
 pub(crate) mod queue;
 pub(crate) mod lock;
+#[cfg(feature = "stream")]
+mod async_lock;
 pub(crate) mod participants;

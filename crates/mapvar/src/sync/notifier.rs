@@ -1,4 +1,4 @@
-//! The thread that wakes the change streams of a map.
+//! The thread that wakes the tasks that wait for changes of a map.
 
 use crate::{
     map::store_map::Inner, map::store_map::NameChecks, sync::watch::LOOK, sync::watch::SHORT_NAP,
@@ -21,7 +21,8 @@ use std::{
     time::Duration,
 };
 
-/// The thread that wakes all change streams of a map. It ends when the last stream is dropped.
+/// The thread that wakes all tasks that wait on a map: for its change streams, and for its locks.
+/// It ends with the last of them.
 pub(crate) struct Notifier {
     pub(crate) shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -41,12 +42,12 @@ pub(crate) struct Waiting {
 
 pub(crate) struct Waiter {
     pub(crate) waker: Waker,
-    /// The single variable that the stream waits for. With `None`, every wake-up wakes the stream,
+    /// The single variable that the task waits for. With `None`, every wake-up wakes the task,
     /// which checks its variables itself.
     pub(crate) probe: Option<(Handle, Observed)>,
-    /// Whether the stream watches an ephemeral variable. The death of its owner process wakes no
-    /// waiter, so the stream has to poll.
-    pub(crate) watches_ephemeral: bool,
+    /// Whether the task waits for the death of a process too: of the owner of an ephemeral variable
+    /// or of a lock. A death wakes no waiter, so the task has to poll.
+    pub(crate) polls: bool,
 }
 
 impl Notifier {
@@ -133,14 +134,14 @@ impl Shared {
         {
             let mut waiting = self.waiting();
             let changed = |_: &u64, waiter: &mut Waiter| {
-                if waiter.watches_ephemeral {
+                if waiter.polls {
                     nap = SHORT_NAP;
                 }
                 match waiter.probe {
                     // `arm` sets WAIT again. An Atomic that changed and changed back looks
                     // unchanged, but its writer has cleared WAIT: without it, the next change wakes
                     // no waiter.
-                    Some((handle, observed)) if !waiter.watches_ephemeral && !all => {
+                    Some((handle, observed)) if !waiter.polls && !all => {
                         !self.inner.store.arm(handle, observed).unwrap_or(false)
                     }
                     _ => true,

@@ -1,6 +1,7 @@
 //! Watches for async programs: streams of changes. One thread for each map wakes all its streams.
 
 use crate::{
+    map::store_map::Inner,
     sync::change::Change,
     sync::notifier::{Notifier, Waiter},
     sync::watch::Watch,
@@ -61,13 +62,7 @@ impl Watch {
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) if the system cannot start the thread.
     pub fn into_stream(self) -> Result<Changes> {
-        let notifier = Notifier::of(self.inner())?;
-        let number = {
-            let mut waiting = notifier.shared.waiting();
-            waiting.next += 1;
-            waiting.next
-        };
-        Ok(Changes { place: Registration { notifier, number }, watch: self })
+        Ok(Changes { place: Registration::new(self.inner())?, watch: self })
     }
 }
 
@@ -117,15 +112,25 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// The registration of a stream with the notifier. Dropping it removes the stream.
-struct Registration {
+/// The registration of a task with the notifier, which wakes it. Dropping it removes the task.
+pub(super) struct Registration {
     notifier: Arc<Notifier>,
     number: u64,
 }
 
 impl Registration {
-    fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, watches_ephemeral: bool) {
-        let waiter = Waiter { waker: waker.clone(), probe, watches_ephemeral };
+    pub(super) fn new(inner: &Arc<Inner>) -> Result<Self> {
+        let notifier = Notifier::of(inner)?;
+        let number = {
+            let mut waiting = notifier.shared.waiting();
+            waiting.next += 1;
+            waiting.next
+        };
+        Ok(Self { notifier, number })
+    }
+
+    pub(super) fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, polls: bool) {
+        let waiter = Waiter { waker: waker.clone(), probe, polls };
         let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
         // Dropped after the mutex is released: a waker runs code of the executor, which could call
         // back into this registration.

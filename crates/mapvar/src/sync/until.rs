@@ -1,6 +1,6 @@
 //! Waiting until a condition on variables holds.
 
-use crate::{Map, Var, Watch};
+use crate::{Map, PlainVar, Var, Watch, plain::Plain};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
@@ -94,6 +94,39 @@ impl<T: DeserializeOwned> Var<T> {
             }
             let Some(change) = watch.recv_until(deadline)? else { return Ok(None) };
             found = if change.is_removed() { None } else { Some(change.get()?) };
+        }
+    }
+}
+
+impl<T: Plain> PlainVar<T> {
+    /// Watches the variable, as [`Map::watch`]; [`Change::plain`](crate::Change::plain) returns the
+    /// struct.
+    ///
+    /// # Errors
+    /// Those of [`Map::watch`].
+    pub fn watch(&self) -> Result<Watch> {
+        self.map().watch(self.name())
+    }
+
+    /// Waits until the variable exists and `condition` holds for its value; as [`Var::wait_until`].
+    ///
+    /// # Errors
+    /// Those of [`watch`](Self::watch), [`Watch::recv`] and [`get`](Self::get), without
+    /// `NotFound`.
+    pub fn wait_until(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<Option<T>> {
+        let deadline = deadline(timeout.into());
+        let mut watch = self.watch()?;
+        let mut found = self.find()?;
+        loop {
+            if let Some(value) = found.filter(|value| condition(value)) {
+                return Ok(Some(value));
+            }
+            let Some(change) = watch.recv_until(deadline)? else { return Ok(None) };
+            found = change.plain()?;
         }
     }
 }

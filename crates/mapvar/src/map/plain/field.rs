@@ -4,6 +4,7 @@ use super::place::Place;
 use crate::{
     Map, Value,
     map::store_map::{Stored, which},
+    map::versioned::UPDATES,
     name::checked,
     plain::{PlainField, fill, fill_struct, part_of},
     value::codec,
@@ -17,9 +18,6 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use std::{fmt, marker::PhantomData};
-
-/// How often a field is set anew because other writers set the variable meanwhile.
-const UPDATES: u32 = 1000;
 
 /// A handle to one field of a plain struct; from [`PlainVar::field`](crate::PlainVar::field).
 pub struct FieldVar<F> {

@@ -4,7 +4,7 @@ use crate::{
     Map, Value,
     map::{store_map::Stored, versioned::Compared},
     name::checked,
-    plain::Layout,
+    plain::{Layout, other},
 };
 use mapvar_engine::{
     error::EngineError,
@@ -113,13 +113,16 @@ impl Place {
         self.stored.run(read).map_err(|trouble| self.failed("get variable", trouble))
     }
 
-    /// Sets the variable to these bytes, and creates it if there is none.
+    /// Sets the variable to these bytes, and creates it if there is none. Fails if it holds
+    /// anything but a struct of this layout, unless another program sets that at the same time.
     #[inline]
     pub(super) fn write(&self, bytes: &[u8]) -> Result<()> {
         let raw = Raw::bytes(Kind::Plain, self.id, bytes);
+        let store = &self.stored.inner.store;
         if self.stored.is_usable()
             && let Some(handle) = self.handle()
-            && self.stored.inner.store.try_write_fast(handle, &raw, false)
+            && store.try_read_fast_plain(handle, (self.id, bytes.len()), 0, &mut [])
+            && store.try_write_fast(handle, &raw, false)
         {
             return self.stored.acknowledged("set variable", &self.name, ());
         }
@@ -131,6 +134,7 @@ impl Place {
     #[inline(never)]
     fn write_slowly(&self, raw: Raw<'_>) -> Result<()> {
         let write = || {
+            self.check()?;
             let store = &self.stored.inner.store;
             store.set(store.query(checked(&self.name)?), &raw)?;
             if let Some(handle) = store.find(store.query(checked(&self.name)?))? {
@@ -146,35 +150,15 @@ impl Place {
         self.stored.put_if(&self.name, expected, &Raw::bytes(Kind::Plain, self.id, bytes))
     }
 
-    /// The error for a variable that holds something else. It names both types.
+    /// The error for a variable that holds something else.
     #[cold]
-    fn other(&self, (kind, type_id, len): Facts) -> EngineError {
-        let ours = &self.layout;
-        let error = |kind, detail| Error::new(kind, "", "").detail(detail).into();
-        if kind != Kind::Plain as u8 {
-            let found = Kind::of(kind).map_or("a value of a later version", Kind::name);
-            return error(
-                ErrorKind::WrongKind,
-                format!("it is {found}, and this program has it as {ours}; remove it first"),
-            );
+    fn other(&self, found: Facts) -> EngineError {
+        let (kind, type_id, _) = found;
+        let foreign = kind == Kind::Plain as u8 && type_id != self.id;
+        match foreign.then(|| self.stored.layout(type_id)).transpose() {
+            Ok(theirs) => other((&self.layout, self.id), found, theirs.as_ref()).into(),
+            Err(trouble) => trouble,
         }
-        if type_id == self.id {
-            return error(
-                ErrorKind::Corrupt,
-                format!("it has {len} bytes, and its layout {:?} has {}", ours.name(), ours.size()),
-            );
-        }
-        let found = match self.stored.layout(type_id) {
-            Ok(Ok(theirs)) => format!(
-                "it holds {theirs}, and this program has it as {ours}: {}",
-                theirs.difference(ours)
-            ),
-            Ok(Err(flaw)) => {
-                format!("this program has it as {ours}, and it is another: {}", flaw.detail)
-            }
-            Err(trouble) => return trouble,
-        };
-        error(ErrorKind::WrongKind, format!("{found}; remove it first, or use the same type"))
     }
 
     #[cold]

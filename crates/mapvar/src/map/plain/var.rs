@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Map,
-    map::versioned::Compared,
+    map::versioned::{Compared, UPDATES},
     name::checked,
     plain::{Plain, PlainField, description, number},
 };
@@ -18,7 +18,7 @@ use std::{borrow::Borrow, fmt, marker::PhantomData, sync::Arc};
 ///
 /// [`get`](Self::get) and [`set`](Self::set) copy the bytes of the struct and do nothing else. The
 /// layout of the struct is in the map, so that every program reads and writes its fields by name:
-/// by [`Map::value`], by [`Map::get_field`], by the command, and in other languages.
+/// as a [`Value`](crate::Value), by [`Map::get_field`], by the command, and in other languages.
 ///
 /// The variable may be absent: [`get`](Self::get) then fails, and [`set`](Self::set) creates it.
 /// The handle is `'static`, `Send` and `Sync`, and owns a clone of the map.
@@ -71,7 +71,7 @@ impl Map {
             let id = number(&description(&layout).map_err(Error::from)?);
             let place = Place::new(self, stored, name, Arc::clone(&layout), id);
             place.check()?;
-            stored.inner.layouts.publish(&stored.inner.store, stored.inner.facts.file, &layout)?;
+            stored.publish(&layout)?;
             Ok(place)
         };
         let place =
@@ -138,7 +138,8 @@ impl<T: Plain> PlainVar<T> {
     /// Sets the variable, and creates it if there is none.
     ///
     /// # Errors
-    /// Those of [`Map::set`].
+    /// Those of [`Map::set`]; [`WrongKind`](ErrorKind::WrongKind) if another program has set the
+    /// variable to another kind or type, which the message names.
     #[inline]
     pub fn set(&self, value: impl Borrow<T>) -> Result<()> {
         let mut bytes = T::zeroed();
@@ -170,18 +171,34 @@ impl<T: Plain> PlainVar<T> {
     /// Those of [`get`](Self::get) and [`set`](Self::set); [`Conflict`](ErrorKind::Conflict) if
     /// other writers set the variable during each call.
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
-        const UPDATES: u32 = 1000;
+        match self.try_update(|value| Ok::<_, Error>(Some(change(value))))? {
+            Some(value) => Ok(value),
+            // `change` returns a value each time it is called.
+            None => self.get(),
+        }
+    }
+
+    /// As [`update`](Self::update), with a `change` that may fail, or return `None` to leave the
+    /// value as it is. Returns the new value, or `None` if nothing was set.
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update), and of `change`.
+    pub fn try_update<E: From<Error>>(
+        &self,
+        mut change: impl FnMut(T) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         for round in 0..UPDATES {
             let (value, version) = self.get_versioned()?;
-            let value = change(value);
+            let Some(value) = change(value)? else { return Ok(None) };
             if self.compare_and_set(version, &value)?.is_set() {
-                return Ok(value);
+                return Ok(Some(value));
             }
             let _ = self.place.stored.inner.store.mem().pause(round);
         }
         let variable = self.place.stored.variable(&self.place.name);
         Err(Error::new(ErrorKind::Conflict, "update variable", variable)
-            .detail("other processes wrote it at each attempt; try again"))
+            .detail("other processes wrote it at each attempt; try again")
+            .into())
     }
 
     /// Returns a handle to one field, by its name or path, as in `wheels.2.speed`.
