@@ -257,7 +257,8 @@ async fn a_task_gets_the_lock_of_another_process_that_releases_it_or_dies() {
     let mut says = BufReader::new(owner.0.stdout.take().unwrap()).lines();
     let mut hear = |what: &str| {
         let wanted = format!("child: {what}");
-        let _ = says.find(|line| line.as_ref().unwrap().trim_end() == wanted).expect("the child ended");
+        let _ =
+            says.find(|line| line.as_ref().unwrap().trim_end() == wanted).expect("the child ended");
     };
     hear("owns");
     let lock = map.lock("jobs").unwrap();

@@ -114,7 +114,6 @@ fn many_a_prefix_and_all() {
     let mut any = map.watch_any(["a.1", "b.1", "later", "a.1"]).unwrap();
     let mut prefix = map.watch_prefix("a.").unwrap();
     let mut all = map.watch_all().unwrap();
-    assert_eq!([any.len(), prefix.len(), all.len()], [3, 2, 3]);
     for name in ["a.1", "a.2", "a.3", "b.1", "later"] {
         map.set(name, 1).unwrap();
     }

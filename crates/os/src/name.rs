@@ -1,7 +1,7 @@
 //! Names of sections, and the object names that they map to on each system.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// The set of processes in which a name is visible.
 ///
@@ -140,6 +140,30 @@ impl Name {
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {
         Self { text: format!("{}{suffix}", self.text), kind: self.kind }
+    }
+}
+
+impl FromStr for Name {
+    type Err = Error;
+
+    /// As [`Name::new`].
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Name {
+    type Error = Error;
+
+    /// As [`Name::new`].
+    fn try_from(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.text
     }
 }
 

@@ -155,8 +155,9 @@ pub struct SectionOptions {
     pub(crate) timeout: Duration,
 }
 
-impl SectionOptions {
-    pub(crate) fn new() -> Self {
+/// As [`Section::options`](crate::Section::options) returns them.
+impl Default for SectionOptions {
+    fn default() -> Self {
         Self {
             file: None,
             name: None,
@@ -169,7 +170,9 @@ impl SectionOptions {
             timeout: Duration::from_secs(5),
         }
     }
+}
 
+impl SectionOptions {
     /// Sets the file that backs the section. A new file is readable and writable by its owner only.
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         self.file = Some(path.as_ref().into());

@@ -505,7 +505,7 @@ fn recovery(found: &Recovered, relation: Relation) -> Recovery {
 impl Map {
     /// Returns options to create or open a map.
     pub fn options() -> MapOptions {
-        MapOptions::new()
+        MapOptions::default()
     }
 
     /// Opens the map of this name in [`Scope::Local`], for reading and writing.

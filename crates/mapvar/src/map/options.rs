@@ -67,8 +67,9 @@ pub struct MapOptions {
     pub(crate) gem: GemOptions,
 }
 
-impl MapOptions {
-    pub(crate) fn new() -> Self {
+/// As [`Map::options`](crate::Map::options) returns them.
+impl Default for MapOptions {
+    fn default() -> Self {
         Self {
             name: None,
             file: None,
@@ -89,7 +90,9 @@ impl MapOptions {
             gem: GemOptions::default(),
         }
     }
+}
 
+impl MapOptions {
     /// Names a map without a file: 1 to 120 characters of `A-Z a-z 0-9 . _ -`.
     ///
     /// The map exists until the last process that uses it has closed it or ended, on every system.

@@ -275,16 +275,6 @@ impl Watch {
         next.map_err(|trouble| self.failed(trouble))
     }
 
-    /// The number of watched variables: those given, or those found so far, removed ones included.
-    pub fn len(&self) -> usize {
-        self.watched.len()
-    }
-
-    /// Whether the watch has found no variable so far.
-    pub fn is_empty(&self) -> bool {
-        self.watched.is_empty()
-    }
-
     /// Waits for the next change; `None` if there is none until `deadline`.
     pub(crate) fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Change>> {
         self.wait_on(deadline).map_err(|trouble| self.failed(trouble))

@@ -3,8 +3,8 @@
 pub(crate) mod codec;
 pub(crate) mod value_for;
 
-use mapvar_engine::value::Kind;
-use mapvar_os::Result;
+use mapvar_engine::value::{Kind, OwnedValue, Raw};
+use mapvar_os::{Error, Result};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, SeqAccess, Visitor},
@@ -29,6 +29,13 @@ use std::{collections::TryReserveError, fmt};
 /// assert_eq!(value.kind(), Kind::I64);
 /// assert_eq!(value.to_string(), "77");
 /// assert_eq!(Value::from("hello").to_string(), "hello");
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+///
+/// ```
+/// let value = mapvar::Value::from(77);
+/// assert_eq!(i64::try_from(value.clone())?, 77);
+/// assert!(String::try_from(value).is_err());
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 ///
@@ -170,6 +177,21 @@ impl From<u64> for Value {
         i64::try_from(value).map_or(Self::U64(value), Self::I64)
     }
 }
+
+macro_rules! try_into {
+    ($($type:ty,)*) => {$(
+        /// Converts as [`Map::get`](crate::Map::get) does.
+        impl TryFrom<Value> for $type {
+            type Error = Error;
+
+            fn try_from(value: Value) -> Result<Self> {
+                codec::encode(&value, &mut |raw: &Raw<'_>| codec::decode(OwnedValue::of(raw)))?
+            }
+        }
+    )*};
+}
+
+try_into! { bool, i64, u64, f64, String, Vec<u8>, Vec<Value>, }
 
 /// The form that the command `mapvar` prints: text as it is, bytes as hexadecimal digits, lists and
 /// dictionaries similar to JSON. Control characters in text are not escaped.

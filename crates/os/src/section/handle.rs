@@ -44,7 +44,7 @@ type Fill<'a> = dyn FnMut(&View) -> Result<()> + 'a;
 impl Section {
     /// Returns the default options to create or open a section.
     pub fn options() -> SectionOptions {
-        SectionOptions::new()
+        SectionOptions::default()
     }
 
     fn obtain(options: &SectionOptions, how: How, mut fill: Option<&mut Fill<'_>>) -> Result<Self> {
