@@ -237,7 +237,7 @@ impl<M: Mem> Store<M> {
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
         // SYNC POINT S13: the commit. From here on the next owner of T publishes.
         commits.store(commit::STATUS, commit::COMMITTED, Release);
-        self.apply()?;
+        self.apply(|number| changes.get(number).map(|change| change.handle))?;
         for change in changes {
             if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                 self.filled(extent);

@@ -32,6 +32,12 @@ impl<'a> Query<'a> {
     /// Hashes the name `name` for a region with this seed.
     #[inline(always)]
     pub fn new(name: &'a [u8], seed: u64) -> Self {
+        Self::hashed(name, xxh3_64_with_seed(name, seed))
+    }
+
+    /// As [`new`](Self::new), with the hash that an earlier query of the name had.
+    #[inline(always)]
+    pub fn hashed(name: &'a [u8], hash: u64) -> Self {
         // Word by word: the compiler turned a loop over the whole words into a call of `memcpy`.
         let (whole, _) = name.as_chunks::<8>();
         let word = |number: usize| match whole.get(number) {
@@ -39,11 +45,7 @@ impl<'a> Query<'a> {
             None if number == whole.len() => tail(name),
             None => 0,
         };
-        Self {
-            name,
-            hash: xxh3_64_with_seed(name, seed),
-            head: [word(0), word(1), word(2), word(3)],
-        }
+        Self { name, hash, head: [word(0), word(1), word(2), word(3)] }
     }
 }
 

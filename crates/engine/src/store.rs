@@ -93,6 +93,11 @@ impl<M: Mem> Store<M> {
         Ok((births.max(self.version_base) & !record::RETIRED).max(1))
     }
 
+    /// Returns the seed with which names are hashed for this region.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Returns how many ids were ever given out, to variables and to chunks of records.
     pub fn births(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::BIRTHS, Acquire))

@@ -107,6 +107,7 @@
 
 // In the order of the layers: a module imports only modules that stand before it.
 mod name;
+mod name_table;
 mod report;
 mod value;
 pub mod plain;

@@ -24,13 +24,14 @@ impl<M: Mem> Store<M> {
     }
 
     /// Publishes a committed transaction. Idempotent: a record without the mark was published
-    /// before, and other writers may have changed it since.
-    pub(crate) fn apply(&self) -> Result<(), EngineError> {
+    /// before, and other writers may have changed it since. `own` returns the record of an entry of
+    /// the journal if this thread has committed it; a successor knows it by the journal alone.
+    pub(crate) fn apply(&self, own: impl Fn(usize) -> Option<Handle>) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         let count = self.count()?;
         for number in 0..count {
             let entry = entries.load(number, Relaxed);
-            let Some(handle) = self.journalled(entry)? else { continue };
+            let Some(handle) = self.record_of(own(number), entry)? else { continue };
             let marked = self.mem.is_marked(handle.lock(), Locks::MARK_T);
             if entry & marks::WRITES == 0 || !marked {
                 continue;
@@ -48,7 +49,7 @@ impl<M: Mem> Store<M> {
             }
         }
         for number in 0..count {
-            self.unmark(entries.load(number, Relaxed))?;
+            self.unmark(self.record_of(own(number), entries.load(number, Relaxed))?);
         }
         self.end_transaction(commits)
     }
@@ -57,13 +58,13 @@ impl<M: Mem> Store<M> {
     pub(crate) fn unmark_all(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for number in 0..self.count()? {
-            self.unmark(entries.load(number, Relaxed))?;
+            self.unmark(self.journalled(entries.load(number, Relaxed))?);
         }
         self.end_transaction(commits)
     }
 
-    fn unmark(&self, entry: u64) -> Result<(), EngineError> {
-        if let Some(handle) = self.journalled(entry)?
+    fn unmark(&self, handle: Option<Handle>) {
+        if let Some(handle) = handle
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
             // Also the waiters of a record whose owner died before it woke them: a record whose
@@ -73,7 +74,6 @@ impl<M: Mem> Store<M> {
             self.wake_waiters(handle);
             self.mem.unmark(handle.lock());
         }
-        Ok(())
     }
 
     fn end_transaction(&self, commits: M::WordsMut<'_>) -> Result<(), EngineError> {
@@ -90,6 +90,10 @@ impl<M: Mem> Store<M> {
     fn count(&self) -> Result<usize, EngineError> {
         let said = self.commits()?.load(commit::COUNT, Relaxed);
         Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
+    }
+
+    fn record_of(&self, own: Option<Handle>, entry: u64) -> Result<Option<Handle>, EngineError> {
+        if own.is_some() { Ok(own) } else { self.journalled(entry) }
     }
 
     /// Returns the record of an entry of the journal; `None` if the entry is invalid: a hostile
@@ -111,7 +115,7 @@ impl<M: Mem> Store<M> {
         // the filled slots are seen.
         if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
             self.force_wake_journalled()?;
-            return self.apply();
+            return self.apply(|_| None);
         }
         if commits.load(commit::COUNT, Relaxed) != 0
             || self.live()?.load(live::TSEQ, Relaxed) & 1 == 1

@@ -137,6 +137,12 @@ impl<M: Mem> Store<M> {
     /// record, and that entry is in the journal.
     fn free_run_of(&self, first: u64, span: u64) -> Result<(), EngineError> {
         self.hint_free(first)?;
+        // The next search takes this run again, whose pages the system has already given, and not
+        // fresh ones behind it.
+        let live = self.live_mut()?;
+        if live.load(live::RUN_HINT, Relaxed) > first {
+            live.store(live::RUN_HINT, first, Relaxed);
+        }
         self.set_chunk(first, kind::FREE, 0)?;
         for number in first + 1..first + span {
             if self.chunk_kind(number)?.0 == kind::REST {

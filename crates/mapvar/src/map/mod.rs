@@ -313,14 +313,6 @@ impl Map {
         }
     }
 
-    /// Returns whether there are no variables, at the cost of [`count`](Self::count).
-    ///
-    /// # Errors
-    /// Those of [`count`](Self::count).
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.count()? == 0)
-    }
-
     /// Makes every value that was set before this call survive a power cut.
     ///
     /// It waits until the device confirms the write, and does nothing for a map without a file.

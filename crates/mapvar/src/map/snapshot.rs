@@ -6,15 +6,16 @@ use crate::{
     map::store_map::Stored,
     map::versioned::Found,
     name::checked,
+    name_table::NameTable,
     plain::{Captured, Plain},
 };
 use mapvar_engine::{
-    error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
-    variable::named::AGAIN, version::Version,
+    error::EngineError, index::Query, mem::Mem, mem::Ordering::Acquire, record::read::Seen,
+    record::wait::Observed, value::OwnedValue, variable::named::AGAIN, version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// The number of attempts without a lock, before a snapshot takes one.
 const ATTEMPTS: u32 = 8;
@@ -38,7 +39,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`value`](Self::value), without `NotFound`. If other writers change the variables
+    /// Those of [`get`](Self::get), without `NotFound`. If other writers change the variables
     /// without a pause: [`Contended`](crate::ErrorKind::Contended) for a map that was opened for
     /// reading, or [`TooLarge`](crate::ErrorKind::TooLarge) for more than 512 variables.
     pub fn snapshot(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Snapshot> {
@@ -47,9 +48,12 @@ impl Map {
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
             Body::Gem(gem) => {
-                let found = gem.captured_all(names)?.into_iter();
-                let found = found.map(|found| found.map(|(raw, version)| (raw.into(), version)));
-                Values(names.iter().map(|name| (*name).into()).zip(found).collect())
+                let mut values = Values::new(names.len(), 0);
+                for (name, found) in names.iter().zip(gem.captured_all(names)?) {
+                    let found = found.map(|(raw, version)| (raw.into(), version));
+                    values.add(values.hash(name), name, found);
+                }
+                values
             }
         };
         Ok(Snapshot { object: self.object(), values })
@@ -86,22 +90,27 @@ impl Stored {
         let births = store.births()?;
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            found.push(self.read_versioned(name)?);
+            let query = store.query(checked(name)?);
+            found.push((query.hash, self.read_found(query)?));
         }
         store.mem().fence(Acquire);
-        for (name, found) in names.iter().zip(&found) {
-            let same = match (found, self.resolve_versioned(name)?) {
-                (None, None) => true,
-                (Some(found), Some((handle, number))) => {
-                    handle == found.handle && (number == found.number || handle.atomic)
+        for (name, (_, found)) in names.iter().zip(&found) {
+            let same = match found {
+                // A record keeps its name, and each write changes the version.
+                Some(Found { handle, number, .. }) if !handle.atomic => {
+                    let read = Observed { id: handle.id, number: *number, removed: false };
+                    store.is_unchanged(*handle, read)
                 }
-                _ => false,
+                _ => {
+                    self.resolve_versioned(name)?.map(|(handle, _)| handle)
+                        == found.as_ref().map(|found| found.handle)
+                }
             };
             if !same {
                 return Ok(None);
             }
         }
-        let absent = found.iter().any(Option::is_none);
+        let absent = found.iter().any(|(_, found)| found.is_none());
         if store.transactions_seen()? != seen || (absent && store.births()? != births) {
             return Ok(None);
         }
@@ -127,8 +136,9 @@ impl Stored {
             let found = store.with_all_marked(&handles, || {
                 let mut found = Vec::with_capacity(names.len());
                 for name in names {
-                    let Some(handle) = store.find(store.query(checked(name)?))? else {
-                        found.push(None);
+                    let query = store.query(checked(name)?);
+                    let Some(handle) = store.find(query)? else {
+                        found.push((query.hash, None));
                         continue;
                     };
                     // Writers can change a record without a mark. Reading it may need the record's
@@ -139,13 +149,14 @@ impl Stored {
                     }
                     // Nor does this wait for a marked record: a writer that changes it ignores the
                     // mark, and may do so forever.
-                    found.push(match store.read_at_once(handle, |view| view.capture())? {
+                    let read = match store.read_at_once(handle, |view| view.capture())? {
                         Some(Seen::Value(captured, number)) => {
                             Some(Found { handle, captured: captured?, number })
                         }
                         Some(Seen::Absent) => None,
                         Some(Seen::Stale) | None => return Ok(None),
-                    });
+                    };
+                    found.push((query.hash, read));
                 }
                 Ok((store.births()? == births).then_some(found))
             })?;
@@ -158,18 +169,45 @@ impl Stored {
 }
 
 /// The values by name; `None` for variables that were absent.
-struct Values(BTreeMap<String, Option<(Captured, Version)>>);
+struct Values {
+    table: NameTable<Option<(Captured, Version)>>,
+    /// The names are hashed with it, as those of the map are.
+    seed: u64,
+}
+
+impl Values {
+    fn new(names: usize, seed: u64) -> Self {
+        Self { table: NameTable::with_capacity(names), seed }
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        Query::new(name.as_bytes(), self.seed).hash
+    }
+
+    fn add(&mut self, hash: u64, name: &str, found: Option<(Captured, Version)>) {
+        self.table.find_or_add(hash, name, || found);
+    }
+
+    fn get(&self, name: &str) -> Option<&(Captured, Version)> {
+        self.table.get(self.table.find(self.hash(name), name)?)?.as_ref()
+    }
+}
 
 impl Stored {
-    fn values_of(&self, names: &[&str], found: Vec<Option<Found>>) -> Result<Values, EngineError> {
-        let entries = names.iter().zip(found).map(|(name, found)| {
+    fn values_of(
+        &self,
+        names: &[&str],
+        found: Vec<(u64, Option<Found>)>,
+    ) -> Result<Values, EngineError> {
+        let mut values = Values::new(names.len(), self.inner.store.seed());
+        for (name, (hash, found)) in names.iter().zip(found) {
             let found = found.map(|Found { handle, captured, number }| {
                 let version = Version::from((handle.id, number));
                 self.captured_of(captured).map(|captured| (captured, version))
             });
-            Ok(((*name).into(), found.transpose()?))
-        });
-        entries.collect::<Result<_, EngineError>>().map(Values)
+            values.add(hash, name, found.transpose()?);
+        }
+        Ok(values)
     }
 }
 
@@ -231,14 +269,15 @@ impl Snapshot {
 
     /// Returns the version that a variable had; [`Version::ABSENT`] if there was no variable.
     pub fn version(&self, name: &str) -> Version {
-        self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
+        self.values.get(name).map_or(Version::ABSENT, |found| found.1)
     }
 
     /// Returns each variable that existed.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &OwnedValue)> {
-        self.values.0.iter().filter_map(|(name, found)| {
-            found.as_ref().map(|(captured, _)| (name.as_str(), captured.raw()))
-        })
+        self.values
+            .table
+            .iter()
+            .filter_map(|(name, _, found)| Some((name, found.as_ref()?.0.raw())))
     }
 
     #[cold]
@@ -247,7 +286,7 @@ impl Snapshot {
     }
 
     fn captured(&self, name: &str) -> Option<&Captured> {
-        self.values.0.get(name).and_then(Option::as_ref).map(|found| &found.0)
+        self.values.get(name).map(|found| &found.0)
     }
 }
 
@@ -255,7 +294,7 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
             .field("map", &self.object)
-            .field("variables", &self.values.0.len())
+            .field("variables", &self.values.table.len())
             .finish()
     }
 }

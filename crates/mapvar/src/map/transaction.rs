@@ -1,11 +1,14 @@
 //! Transactions: buffered writes, published as one if the variables that were read have not
 //! changed.
 
-use crate::{Map, map::store_map::Stored, name::checked, plain::Plain, value::codec};
+use crate::{
+    Map, map::store_map::Stored, name::checked, name_table::NameTable, plain::Plain, value::codec,
+};
 use mapvar_engine::{
     commit::{CommitOutcome, TxEntry},
     error::EngineError,
     handle::Handle,
+    index::Query,
     mem::Mem,
     value::{Kind, OwnedValue, Payload, Raw},
     variable::named::AGAIN,
@@ -13,7 +16,7 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::atomic::Ordering::Relaxed};
+use std::{borrow::Cow, fmt, sync::atomic::Ordering::Relaxed};
 
 /// How often a transaction runs before it fails with `Conflict`.
 const RUNS: u32 = 16;
@@ -25,11 +28,21 @@ enum ReadEntry {
     Absent,
 }
 
-/// A value that is to be set.
-struct Write {
-    value: OwnedValue,
-    /// Whether the value ends with this process.
-    ephemeral: bool,
+/// What is to become of a variable.
+enum Write {
+    Set {
+        value: OwnedValue,
+        /// Whether the variable ends with this process.
+        ephemeral: bool,
+    },
+    Remove,
+}
+
+/// What the transaction has to do with a variable.
+#[derive(Default)]
+struct Touched {
+    read: Option<ReadEntry>,
+    write: Option<Write>,
 }
 
 /// Several variables, read and written as one; from [`Map::transaction`] and [`Map::begin_transaction`].
@@ -63,9 +76,10 @@ struct Write {
 pub struct Transaction<'m> {
     handle: Cow<'m, Map>,
     map: Cow<'m, Stored>,
-    reads: BTreeMap<String, ReadEntry>,
-    /// `None` = the variable is to be removed.
-    writes: BTreeMap<String, Option<Write>>,
+    /// What it has read and is to write, by the names of the variables.
+    touched: NameTable<Touched>,
+    /// How many variables it has read.
+    reads: usize,
     /// The map's transaction counter when this one began, or last found its reads consistent.
     seen: u64,
     conflict: bool,
@@ -206,8 +220,9 @@ impl<'m> Transaction<'m> {
         let seen = map
             .run(|| map.inner.store.transactions_seen())
             .map_err(|trouble| trouble.during(RUN, map.object()))?;
-        let (reads, writes) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { handle, map, reads, writes, seen, conflict: false, changed: None, runs: 1 })
+        let touched = NameTable::new();
+        let (reads, conflict, changed) = (0, false, None);
+        Ok(Self { handle, map, touched, reads, seen, conflict, changed, runs: 1 })
     }
 
     /// Forgets everything that it has read and written, and begins again.
@@ -251,12 +266,12 @@ impl<'m> Transaction<'m> {
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     pub fn discard(&mut self) {
-        self.writes.clear();
+        self.touched.values_mut().for_each(|touched| touched.write = None);
     }
 
     fn forget(&mut self) {
-        self.reads.clear();
-        self.writes.clear();
+        self.touched.clear();
+        self.reads = 0;
         self.conflict = false;
     }
 
@@ -296,7 +311,8 @@ impl<'m> Transaction<'m> {
             Ok(None) => matches!(read, ReadEntry::Absent),
             Err(_) => true,
         };
-        self.reads.iter().find(|(name, read)| !same(name, read)).map(|(name, _)| name.clone())
+        let reads = self.touched.iter().filter_map(|(name, _, it)| Some((name, it.read.as_ref()?)));
+        reads.into_iter().find(|(name, read)| !same(name, read)).map(|(name, _)| name.to_owned())
     }
 
     /// Returns the map.
@@ -349,15 +365,29 @@ impl<'m> Transaction<'m> {
     }
 
     fn captured(&mut self, name: &str) -> Result<Option<OwnedValue>> {
-        if let Some(written) = self.writes.get(name) {
-            return Ok(written.as_ref().map(|write| write.value.clone()));
-        }
         let failed = |trouble| self.map.failed("get variable", name, trouble);
-        let found = self.map.read_versioned(name).map_err(failed)?;
+        let query = self.map.inner.store.query(checked(name).map_err(failed)?);
+        let known = self.touched.find(query.hash, name);
+        let touched = known.and_then(|number| self.touched.get(number));
+        match touched.and_then(|touched| touched.write.as_ref()) {
+            Some(Write::Set { value, .. }) => return Ok(Some(value.clone())),
+            Some(Write::Remove) => return Ok(None),
+            None => {}
+        }
+        let found = self.map.read_found(query).map_err(failed)?;
         let read = found
             .as_ref()
             .map_or(ReadEntry::Absent, |found| ReadEntry::Present(found.handle, found.number));
-        let before = *self.reads.entry(name.into()).or_insert(read);
+        let number = self.touched.find_or_add(query.hash, name, Touched::default);
+        let before = match self.touched.get_mut(number) {
+            Some(Touched { read: Some(before), .. }) => *before,
+            Some(touched) => {
+                touched.read = Some(read);
+                self.reads += 1;
+                read
+            }
+            None => read,
+        };
         let same = match (before, read) {
             (ReadEntry::Absent, ReadEntry::Absent) => true,
             (ReadEntry::Present(was, version), ReadEntry::Present(is, now)) => {
@@ -368,7 +398,7 @@ impl<'m> Transaction<'m> {
         // If a transaction was published meanwhile, the earlier reads may be inconsistent with this
         // one. The body must not continue with values that never existed together.
         let others = self.map.inner.store.transactions_seen().map_err(failed)?;
-        if !same || (others != self.seen && self.reads.len() > 1) {
+        if !same || (others != self.seen && self.reads > 1) {
             self.conflict = true;
             self.changed = (!same).then(|| name.to_owned()).or_else(|| self.find_changed());
             return Err(Error::new(ErrorKind::Conflict, "get variable", self.map.variable(name))
@@ -442,7 +472,7 @@ impl<'m> Transaction<'m> {
     fn keep(&mut self, name: &str, encoded: Result<OwnedValue>, ephemeral: bool) -> Result<()> {
         checked(name).map_err(|trouble| self.map.failed("set variable", name, trouble))?;
         let value = encoded.map_err(|error| self.map.with_context("set variable", name, error))?;
-        self.writes.insert(name.into(), Some(Write { value, ephemeral }));
+        self.write(name, Write::Set { value, ephemeral });
         Ok(())
     }
 
@@ -452,8 +482,16 @@ impl<'m> Transaction<'m> {
     /// [`InvalidName`](ErrorKind::InvalidName).
     pub fn remove(&mut self, name: &str) -> Result<()> {
         checked(name).map_err(|trouble| self.map.failed("remove variable", name, trouble))?;
-        self.writes.insert(name.into(), None);
+        self.write(name, Write::Remove);
         Ok(())
+    }
+
+    fn write(&mut self, name: &str, write: Write) {
+        let hash = self.map.inner.store.query(name.as_bytes()).hash;
+        let number = self.touched.find_or_add(hash, name, Touched::default);
+        if let Some(touched) = self.touched.get_mut(number) {
+            touched.write = Some(write);
+        }
     }
 
     /// Publishes the writes; returns false if a variable that was read has changed.
@@ -474,10 +512,8 @@ impl<'m> Transaction<'m> {
         if self.conflict {
             return Ok(false);
         }
-        if self.reads.is_empty() && self.writes.is_empty() {
-            return Ok(true);
-        }
-        if self.writes.is_empty() && self.reads.len() == 1 {
+        let writes = self.touched.iter().any(|(_, _, touched)| touched.write.is_some());
+        if !writes && self.reads <= 1 {
             // A single read is of one instant in any case.
             return Ok(true);
         }
@@ -506,10 +542,16 @@ impl<'m> Transaction<'m> {
 
     fn try_commit(&self, at: &mut Option<String>) -> Result<CommitOutcome, EngineError> {
         let store = &self.map.inner.store;
-        let names = self.reads.keys().chain(self.writes.keys());
-        let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
-        let alone = names.len() == 1;
-        let ephemeral = self.writes.values().flatten().any(|write| write.ephemeral);
+        let touched = || {
+            let all = self.touched.iter();
+            // A write that was discarded leaves a name without anything.
+            all.filter(|(.., touched)| touched.read.is_some() || touched.write.is_some())
+        };
+        let count = touched().count();
+        let alone = count == 1;
+        let is_ephemeral =
+            |touched: &Touched| matches!(touched.write, Some(Write::Set { ephemeral: true, .. }));
+        let ephemeral = touched().any(|(.., touched)| is_ephemeral(touched));
         let seat = if ephemeral {
             // Before the publication: closing the map removes ephemeral variables only if this is
             // true.
@@ -518,34 +560,34 @@ impl<'m> Transaction<'m> {
         } else {
             0
         };
-        let mut changes = Vec::with_capacity(names.len());
-        let mut changed = Vec::with_capacity(names.len());
+        let mut changes = Vec::with_capacity(count);
+        let mut changed = Vec::with_capacity(count);
         let mut made = Vec::new();
         let mut current: Option<&str> = None;
         let outcome = (|| {
-            for name in names {
+            for (name, hash, Touched { read, write }) in touched() {
                 current = Some(name);
-                let read = self.reads.get(name);
-                let write = self.writes.get(name);
+                let query = Query::hashed(name.as_bytes(), hash);
+                let removes = matches!(write, Some(Write::Remove));
                 let handle = match read {
                     Some(ReadEntry::Present(handle, _)) => Some(*handle),
-                    None if alone && matches!(write, Some(None)) => {
-                        let found = store.find(store.query(name.as_bytes()))?;
+                    None if alone && removes => {
+                        let found = store.find(query)?;
                         match found {
                             Some(handle) if store.is_removed_atomic(handle)? => None,
                             found => found,
                         }
                     }
-                    _ => store.find_reclaiming(store.query(name.as_bytes()))?,
+                    _ => store.find_reclaiming(query)?,
                 };
                 let handle = match handle {
                     Some(handle) => handle,
                     // There is nothing to remove, and nothing else that takes effect with it.
-                    None if alone && read.is_none() && matches!(write, Some(None)) => continue,
+                    None if alone && read.is_none() && removes => continue,
                     // Insert a removed variable, so that there is a record to mark and compare. For
                     // a removal too: another process may create the variable until the publication.
                     None => {
-                        let handle = store.insert_for_commit(store.query(name.as_bytes()))?;
+                        let handle = store.insert_for_commit(query)?;
                         if handle.atomic {
                             // Another process has created an Atomic of this name. The next attempt
                             // refuses it, or reclaims its name if it is removed.
@@ -562,11 +604,11 @@ impl<'m> Transaction<'m> {
                 };
                 let raw = match write {
                     None => None,
-                    Some(None) => {
+                    Some(Write::Remove) => {
                         made.push(handle);
                         Some(Raw::TOMBSTONE)
                     }
-                    Some(Some(Write { value, ephemeral })) => {
+                    Some(Write::Set { value, ephemeral }) => {
                         Some(value.raw().owned_by(if *ephemeral { seat } else { 0 }))
                     }
                 };
@@ -612,8 +654,7 @@ impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction")
             .field("map", &*self.handle)
-            .field("reads", &self.reads.len())
-            .field("writes", &self.writes.len())
+            .field("variables", &self.touched.len())
             .finish_non_exhaustive()
     }
 }

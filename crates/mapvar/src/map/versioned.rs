@@ -10,6 +10,7 @@ use crate::{
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
+    index::Query,
     mem::Mem,
     value::{OwnedValue, Raw},
     version::Version,
@@ -84,8 +85,12 @@ pub(crate) struct Found {
 impl Stored {
     /// Reads the value of a variable with its record; `None` if there is no variable of the name.
     pub(crate) fn read_versioned(&self, name: &str) -> Result<Option<Found>, EngineError> {
-        let store = &self.inner.store;
-        let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
+        self.read_found(self.inner.store.query(checked(name)?))
+    }
+
+    /// As [`read_versioned`](Self::read_versioned), of a name that is checked and hashed.
+    pub(crate) fn read_found(&self, query: Query<'_>) -> Result<Option<Found>, EngineError> {
+        let found = self.inner.store.read_named(query, |view| view.capture())?;
         found
             .map(|(handle, captured, number)| Ok(Found { handle, captured: captured?, number }))
             .transpose()

@@ -83,6 +83,14 @@ impl fmt::Debug for Names<'_> {
 }
 
 impl Map {
+    /// Returns whether there are no variables. It ends at the first.
+    ///
+    /// # Errors
+    /// Those of [`count`](Self::count).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.names().try_next()?.is_none())
+    }
+
     /// Returns an iterator over the names of the variables, in no particular order, which copies no
     /// values.
     pub fn names(&self) -> Names<'_> {
