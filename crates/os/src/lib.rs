@@ -56,5 +56,6 @@ pub use section::handle::{Attach, Attachment, Section};
 pub use section::lock::Locks;
 pub use section::ruby::{RubyGiven, RubyHeld, RubyLock};
 pub use section::seat::{Seat, Seats};
+pub use section::spot::{Here, Spot};
 pub use section::view::{View, ViewOptions};
 pub use spec::{Origin, Refused, SectionId, Taken};

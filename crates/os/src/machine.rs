@@ -137,6 +137,15 @@ pub fn epoch() -> u32 {
     epoch::current()
 }
 
+/// Returns whether no view of this process was ever lost, and the process is no forked child of one
+/// that had asked for its [`epoch()`]. Then every check of an epoch is still valid.
+///
+/// It needs the same fences as [`is_epoch`].
+#[inline]
+pub fn is_first_epoch() -> bool {
+    epoch::is_first()
+}
+
 /// Returns whether `epoch`, a value that this process got from [`epoch()`], is still current.
 ///
 /// It costs one load and one comparison, and is meant for the end of every operation.

@@ -14,7 +14,7 @@
 //! | S1 | `state.swap(AcqRel)` in `record::write` | `state.load(Acquire)` in `record::read` | the slot's content |
 //! | S2 | `fence(Release)` after `version = INVALID` in `record::write` | `fence(Acquire)` before the last load of `version` in `record::read` | that the slot is being rewritten |
 //! | S3 | `fence(Release)` after `id = 0` in `variable::insert`, `locks::collection` | `fence(Acquire)` before the last load of `id` | that the record is being remade |
-//! | S4 | `id.store(Release)` in `variable::insert` | `id.load(Acquire)` in `index::find`, `record::read` | name, meta and first slot of a new record |
+//! | S4 | `id.store(Release)` in `variable::insert` | `id.load(Acquire)` in `index::find`, where each handle is made | name, meta and first slot of a new record |
 //! | S5 | `unlock` (Release) | `lock` (Acquire) | everything written under the lock |
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |

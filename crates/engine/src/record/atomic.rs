@@ -87,11 +87,15 @@ impl<M: Mem> Store<M> {
     /// [`atomic_load`](Self::atomic_load) reports why.
     #[inline(always)]
     pub fn try_load_fast(&self, handle: Handle) -> Option<u64> {
-        let words = self.mem.mapped_words(handle.at, record::LINE)?;
+        Self::load_atomic(self.mem.mapped_words(handle.at, record::LINE)?, handle.id)
+    }
+
+    #[inline(always)]
+    pub(crate) fn load_atomic(words: impl Load, id: u64) -> Option<u64> {
         // Acquire keeps the loads of id and state after this one: they validate a value that is
         // already loaded.
         let value = words.load(record::VALUE, Acquire);
-        let there = words.load(record::ID, Relaxed) == handle.id
+        let there = words.load(record::ID, Relaxed) == id
             && !State(words.load(record::STATE, Relaxed)).removed();
         there.then_some(value)
     }

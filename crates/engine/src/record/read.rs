@@ -10,10 +10,12 @@ use crate::{
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
+        mapped::Mapped,
     },
     store::Store,
     value::{Kind, SlotView},
 };
+use mapvar_os::Words;
 
 /// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,129 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
             Self::Stale => Ok(Seen::Stale),
             Self::Outside => Err(outside(handle.at)),
         }
+    }
+}
+
+/// Where a record lies.
+pub(crate) trait Place<W>: Copy {
+    /// Returns its line; `None` if that is not mapped.
+    fn line(self) -> Option<W>;
+    /// Returns the first words of a slot; `None` if they are not mapped.
+    fn slot(self, number: usize) -> Option<W>;
+    /// Returns words of a slot's data from word `from` on; `None` if the slot has fewer, or if they
+    /// are not mapped.
+    fn data(self, number: usize, from: usize, count: usize) -> Option<W>;
+}
+
+/// A record by its handle: each access compares its bounds with what is mapped.
+struct ByHandle<'a, M> {
+    mem: &'a M,
+    handle: Handle,
+}
+
+impl<M> Clone for ByHandle<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for ByHandle<'_, M> {}
+
+impl<'a, M: Mem> Place<M::Words<'a>> for ByHandle<'a, M> {
+    #[inline(always)]
+    fn line(self) -> Option<M::Words<'a>> {
+        self.mem.mapped_words(self.handle.at, record::LINE)
+    }
+
+    #[inline(always)]
+    fn slot(self, number: usize) -> Option<M::Words<'a>> {
+        self.mem.mapped_words(self.handle.slot_at(number), slot::LEAST)
+    }
+
+    #[inline(always)]
+    fn data(self, number: usize, from: usize, count: usize) -> Option<M::Words<'a>> {
+        if from.checked_add(count)?.checked_mul(8)? > self.handle.room() {
+            return None;
+        }
+        let at = self.handle.slot_at(number) + slot::DATA_AT + from as u64 * 8;
+        self.mem.mapped_words(at, count)
+    }
+}
+
+/// The place of a record, checked when it was found: by a handle's packed word.
+pub type Spot<K> = mapvar_os::Spot<K, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
+
+/// A record at a [`Spot`].
+pub type Here<'a> = mapvar_os::Here<'a, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
+
+impl<'a> Place<Words<'a>> for Here<'a> {
+    #[inline(always)]
+    fn line(self) -> Option<Words<'a>> {
+        Some(self.head())
+    }
+
+    #[inline(always)]
+    fn slot(self, number: usize) -> Option<Words<'a>> {
+        Some(self.part(number))
+    }
+
+    #[inline(always)]
+    fn data(self, number: usize, from: usize, count: usize) -> Option<Words<'a>> {
+        self.rest(number, slot::DATA + from, count)
+    }
+}
+
+impl Store<Mapped> {
+    /// As [`try_read_fast`](Self::try_read_fast), of the variable with this id.
+    #[inline(always)]
+    pub fn try_read_here(&self, here: Here<'_>, id: u64) -> Option<(Desc, u64)> {
+        if here.flag() {
+            return None;
+        }
+        match self.read_slot(here, id, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
+            AttemptOutcome::Whole(read, _) => Some(read),
+            _ => None,
+        }
+    }
+
+    /// As [`try_read_fast_into`](Self::try_read_fast_into), of the variable with this id.
+    #[inline(always)]
+    pub fn try_read_into_here(&self, here: Here<'_>, id: u64, into: &mut [u8]) -> Option<usize> {
+        if here.flag() { None } else { self.try_copy(here, id, into) }
+    }
+
+    /// As [`try_read_fast_plain`](Self::try_read_fast_plain), of the variable with this id.
+    #[inline(always)]
+    pub fn try_read_plain_here(
+        &self,
+        here: Here<'_>,
+        id: u64,
+        (type_id, len): (u32, usize),
+        from: usize,
+        into: &mut [u8],
+    ) -> bool {
+        if here.flag() || from + into.len() > len {
+            return false;
+        }
+        let described = Desc::new(len, Kind::Plain as u8);
+        let copy = |desc: Desc, slot: Words<'_>, number: usize| {
+            if desc != described || slot.load(slot::TYPE, Relaxed) >> 32 != u64::from(type_id) {
+                return false;
+            }
+            let (skip, first) = (from % 8, from / 8);
+            let Some(words) = here.data(number, first, (skip + into.len()).div_ceil(8)) else {
+                return false;
+            };
+            words.copy_part_to(skip, into);
+            true
+        };
+        matches!(self.read_slot(here, id, copy), AttemptOutcome::Whole(true, _))
+    }
+
+    /// As [`try_load_fast`](Self::try_load_fast), of the variable with this id.
+    #[inline(always)]
+    pub fn try_load_here(here: Here<'_>, id: u64) -> Option<u64> {
+        here.flag().then(|| Self::load_atomic(here.head(), id)).flatten()
     }
 }
 
@@ -154,19 +279,30 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return None;
         }
+        self.try_copy(ByHandle { mem: &self.mem, handle }, handle.id, into)
+    }
+
+    #[inline(always)]
+    fn try_copy<'a>(
+        &'a self,
+        place: impl Place<M::Words<'a>>,
+        id: u64,
+        into: &mut [u8],
+    ) -> Option<usize> {
         // Values in extents, and corrupt ones, are left to the slow path.
-        let copy = |desc: Desc, _, at: u64| {
-            let len = usize::try_from(desc.len()).ok().filter(|len| *len <= handle.room())?;
+        let copy = |desc: Desc, _, number: usize| {
+            let len = usize::try_from(desc.len()).ok()?;
             // Lists and dictionaries are no bytes of the caller's.
             let packed = [Kind::List as u8, Kind::Dict as u8].contains(&desc.kind());
             if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE || packed {
                 return None;
             }
-            let into = into.get_mut(..len.min(into.len()))?;
-            self.mem.mapped_words(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
+            // As many words as the value has: that they lie in the slot is a check of its length.
+            let words = place.data(number, 0, len.div_ceil(8))?;
+            words.copy_to(into.get_mut(..len.min(into.len()))?);
             Some(len)
         };
-        match self.read_slot(handle, copy) {
+        match self.read_slot(place, id, copy) {
             AttemptOutcome::Whole(len, _) => len,
             _ => None,
         }
@@ -187,13 +323,14 @@ impl<M: Mem> Store<M> {
             return false;
         }
         let described = Desc::new(len, Kind::Plain as u8);
-        let copy = |desc: Desc, slot: M::Words<'_>, at: u64| {
+        let copy = |desc: Desc, slot: M::Words<'_>, number: usize| {
             if desc != described || slot.load(slot::TYPE, Relaxed) >> 32 != u64::from(type_id) {
                 return false;
             }
-            self.mem.copy_bytes(at + slot::DATA_AT + from as u64, into)
+            self.mem.copy_bytes(handle.slot_at(number) + slot::DATA_AT + from as u64, into)
         };
-        matches!(self.read_slot(handle, copy), AttemptOutcome::Whole(true, _))
+        let place = ByHandle { mem: &self.mem, handle };
+        matches!(self.read_slot(place, handle.id, copy), AttemptOutcome::Whole(true, _))
     }
 
     /// Returns the unchecked description of the value, and its first word, if one attempt finds
@@ -204,7 +341,9 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return None;
         }
-        match self.read_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
+        let place = ByHandle { mem: &self.mem, handle };
+        let take = |desc, slot: M::Words<'_>, _| (desc, slot.load(slot::DATA, Relaxed));
+        match self.read_slot(place, handle.id, take) {
             AttemptOutcome::Whole(read, _) => Some(read),
             _ => None,
         }
@@ -229,12 +368,13 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         take: impl FnOnce(SlotView<'a, M>) -> R,
     ) -> AttemptOutcome<R> {
-        self.read_slot(handle, |desc, slot, at| {
+        let place = ByHandle { mem: &self.mem, handle };
+        self.read_slot(place, handle.id, |desc, slot, number| {
             let (data, room) = if handle.atomic {
                 // An Atomic's value is a word of the record and not of the slot.
                 (handle.at + record::VALUE_AT, 8)
             } else if desc.flags() & slot::EXTENT == 0 {
-                (at + slot::DATA_AT, handle.room())
+                (handle.slot_at(number) + slot::DATA_AT, handle.room())
             } else {
                 self.referred(slot, desc)
             };
@@ -243,39 +383,39 @@ impl<M: Mem> Store<M> {
     }
 
     /// Makes one attempt at the current slot. `take` gets its description, its first words and its
-    /// offset. Touches only what is already mapped; [`read`](Self::read) maps the rest before.
+    /// number. Touches only what is already mapped; [`read`](Self::read) maps the rest before.
+    ///
+    /// The id is compared once, at the end. No id ever comes back, and a handle was made by an
+    /// Acquire load of the id: if the record has the id at the end, it had it all the time.
     #[inline(always)]
     fn read_slot<'a, R>(
         &'a self,
-        handle: Handle,
-        take: impl FnOnce(Desc, M::Words<'a>, u64) -> R,
+        place: impl Place<M::Words<'a>>,
+        id: u64,
+        take: impl FnOnce(Desc, M::Words<'a>, usize) -> R,
     ) -> AttemptOutcome<R> {
-        let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else {
+        let Some(line) = place.line() else {
             return AttemptOutcome::Outside;
         };
         // SYNC POINT S1. Pairs with the AcqRel swap of state in `publish`: the slot's content is
         // seen as it was published.
         let state = State(line.load(record::STATE, Acquire));
-        if line.load(record::ID, Acquire) != handle.id {
-            return AttemptOutcome::Stale;
-        }
-        let at = handle.slot_at(state.current());
-        let Some(slot) = self.mem.mapped_words(at, slot::LEAST) else {
+        let Some(slot) = place.slot(state.current()) else {
             return AttemptOutcome::Outside;
         };
-        let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
+        let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, state.current());
         // SYNC POINT S2. Pairs with the Release fence in `fill_slot`: if `take` read a word of a
         // newer value, the load below sees the slot's version changed. Without the fence the load
         // could come first, and a torn value would count.
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
         // SYNC POINT S3: if the record was remade, its id has changed.
-        let same = line.load(record::ID, Relaxed) == handle.id;
-        if !whole {
-            return AttemptOutcome::Changed;
-        }
+        let same = line.load(record::ID, Relaxed) == id;
         if !same {
             return AttemptOutcome::Stale;
+        }
+        if !whole {
+            return AttemptOutcome::Changed;
         }
         AttemptOutcome::Whole(taken, state.version())
     }

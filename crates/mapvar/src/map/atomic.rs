@@ -12,6 +12,7 @@ use mapvar_engine::{
     mem::Mem,
     mem::Ordering::SeqCst,
     record::read::Seen,
+    store::Store,
     value::{Kind, Raw},
 };
 use mapvar_os::{Error, ErrorKind, Result, WordsMut};
@@ -184,12 +185,16 @@ impl<T: Scalar> Atomic<T> {
     /// by now; [`ErrorKind::OutOfRange`] if `T` cannot hold the number.
     #[inline]
     pub fn load(&self) -> Result<T> {
-        if let Some(word) = self.target.stored.inner.store.try_load_fast(self.target.handle())
-            && self.target.stored.is_usable()
+        if let Some((here, id)) = self.target.here()
+            && let Some(word) = Store::try_load_here(here, id)
+            && self.target.is_usable()
+            && let Some(value) = T::from_word(word)
         {
-            return self.of_word(word);
+            return Ok(value);
         }
-        self.load_slowly()
+        // By `?`: the compiler then knows that the result above is `Ok`.
+        #[allow(clippy::needless_question_mark, reason = "saves a second test of the tag")]
+        Ok(self.load_slowly()?)
     }
 
     #[cold]

@@ -521,7 +521,7 @@ impl Stored {
     /// [`usable`](Self::usable) checks.
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {
-        machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
+        machine::is_first_epoch() || machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
     }
 
     /// Ends a write on the fast path: returns `done` if the map was usable until then, so that

@@ -1,12 +1,80 @@
 //! The variable that a `Var` or `Atomic` refers to, and the record in which it was found last.
 
-use crate::{Map, map::store_map::Stored};
-use mapvar_engine::{
-    error::EngineError, handle::Handle, mem::Ordering::Relaxed, mem::Private, record::read::Seen,
-    value::Kind, variable::named::AGAIN,
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    Map,
+    map::store_map::{Inner, Stored},
 };
-use mapvar_os::{Error, ErrorKind, Result};
+use mapvar_engine::{
+    error::EngineError,
+    handle::Handle,
+    mem::{
+        Ordering::{Acquire, Release},
+        Private,
+        mapped::Mapped,
+    },
+    record::read::{Here, Seen, Spot},
+    store::Store,
+    value::Kind,
+    variable::named::AGAIN,
+};
+use mapvar_os::{Error, ErrorKind, Result, View};
 use std::sync::Arc;
+
+/// The record in which a variable was found last, and the variable's id.
+///
+/// Threads store the two one after the other, so a reader may load those of two records. The id then
+/// does not match the record, and the name is resolved again.
+pub(crate) struct Found {
+    spot: Spot<Inner>,
+    id: Private,
+}
+
+impl Found {
+    pub(crate) fn new(stored: &Stored) -> Self {
+        Self { spot: Spot::new(Arc::clone(&stored.inner), view), id: Private::new(0) }
+    }
+
+    /// Remembers where the variable was found. A record that is not mapped here is looked up again.
+    pub(crate) fn remember(&self, handle: Handle) {
+        if handle.at != Handle::NOWHERE.at && self.spot.move_to(view, handle.packed()) {
+            // Release pairs with the Acquire load of a reader: the record had this id when it was
+            // found, before the reader looks at it.
+            self.id.store(handle.id, Release);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn handle(&self) -> Handle {
+        match self.here() {
+            Some((here, id)) => Handle::from_packed(here.place(), id),
+            None => Handle::NOWHERE,
+        }
+    }
+
+    /// The place of the record, and the variable's id; `None` if it was never found.
+    #[inline(always)]
+    pub(crate) fn here(&self) -> Option<(Here<'_>, u64)> {
+        Some((self.spot.here()?, self.id.load(Acquire)))
+    }
+
+    /// The store, by the shortest way.
+    #[inline(always)]
+    pub(crate) fn store(&self) -> &Store<Mapped> {
+        &self.spot.keeper().store
+    }
+}
+
+impl Clone for Found {
+    fn clone(&self) -> Self {
+        Self { spot: self.spot.clone(), id: Private::new(self.id.load(Acquire)) }
+    }
+}
+
+fn view(inner: &Inner) -> &View {
+    inner.store.mem().view()
+}
 
 /// The common part of `Var` and `Atomic`: the map, the name, and the last known record.
 pub(crate) struct Target {
@@ -14,10 +82,7 @@ pub(crate) struct Target {
     pub(crate) map: Map,
     pub(crate) stored: Stored,
     pub(crate) name: Arc<str>,
-    /// The packed offset, size and flag of a handle, and its id. Threads store the two words one
-    /// after the other, so a reader may load words of two handles. The id then does not match the
-    /// record, and the name is resolved again.
-    location: [Private; 2],
+    found: Found,
     /// The kind of an `Atomic`. A later variable of this name must be an `Atomic` of this kind.
     atomic: Option<Kind>,
 }
@@ -31,20 +96,37 @@ impl Target {
         handle: Handle,
         atomic: Option<Kind>,
     ) -> Self {
-        let location = [Private::new(handle.packed()), Private::new(handle.id)];
-        Self { map: map.clone(), stored: stored.clone(), name: name.into(), location, atomic }
+        let found = Found::new(stored);
+        found.remember(handle);
+        Self { map: map.clone(), stored: stored.clone(), name: name.into(), found, atomic }
     }
 
     #[inline]
     pub(crate) fn handle(&self) -> Handle {
-        let [packed, id] = &self.location;
-        Handle::from_packed(packed.load(Relaxed), id.load(Relaxed))
+        self.found.handle()
+    }
+
+    /// As [`Found::here`].
+    #[inline(always)]
+    pub(crate) fn here(&self) -> Option<(Here<'_>, u64)> {
+        self.found.here()
+    }
+
+    /// As [`Found::store`].
+    #[inline(always)]
+    pub(crate) fn store(&self) -> &Store<Mapped> {
+        self.found.store()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.stored.is_usable()
     }
 
     /// The record in which the variable was found last, if the map is known to be usable.
     #[inline]
     pub(crate) fn usable_handle(&self) -> Option<Handle> {
-        self.stored.is_usable().then(|| self.handle())
+        self.is_usable().then(|| self.handle())
     }
 
     /// Returns `done` if the write went to the shared memory; see [`Stored::acknowledged`].
@@ -108,9 +190,7 @@ impl Target {
     pub(crate) fn place(&self) -> Result<Option<Handle>, EngineError> {
         let Some(handle) = self.stored.resolve(&self.name)? else { return Ok(None) };
         self.still_atomic(handle)?;
-        let [packed, id] = &self.location;
-        packed.store(handle.packed(), Relaxed);
-        id.store(handle.id, Relaxed);
+        self.found.remember(handle);
         Ok(Some(handle))
     }
 
@@ -149,13 +229,11 @@ impl Target {
 
 impl Clone for Target {
     fn clone(&self) -> Self {
-        let [packed, id] = &self.location;
-        let location = [Private::new(packed.load(Relaxed)), Private::new(id.load(Relaxed))];
         Self {
             map: self.map.clone(),
             stored: self.stored.clone(),
             name: self.name.clone(),
-            location,
+            found: self.found.clone(),
             atomic: self.atomic,
         }
     }

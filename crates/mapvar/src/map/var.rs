@@ -1,5 +1,7 @@
 //! Handles to one variable: resolved once, then a few nanoseconds an operation.
 
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
 use crate::{
     Map,
     map::store_map::Stored,
@@ -116,13 +118,16 @@ impl<T> Var<T> {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`] for a list or dictionary with elements.
     #[inline]
     pub fn read_bytes(&self, into: &mut [u8]) -> Result<usize> {
-        if let Some(len) =
-            self.target.stored.inner.store.try_read_fast_into(self.target.handle(), into)
-            && self.target.stored.is_usable()
+        let target = &self.target;
+        if let Some((here, id)) = target.here()
+            && let Some(len) = target.store().try_read_into_here(here, id, into)
+            && target.is_usable()
         {
             return Ok(len);
         }
-        self.read_bytes_slowly(into)
+        // By `?`: the compiler then knows that the result above is `Ok`.
+        #[allow(clippy::needless_question_mark, reason = "saves a second test of the tag")]
+        Ok(self.read_bytes_slowly(into)?)
     }
 
     #[cold]
@@ -207,14 +212,20 @@ impl<T> Var<T> {
     #[doc(hidden)]
     #[inline]
     pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
-        if let Some((desc, word)) =
-            self.target.stored.inner.store.try_read_fast(self.target.handle())
-            && let Some(value) = codec::of_plain(desc, word)
-            && self.target.stored.is_usable()
-        {
+        if let Some(value) = self.try_get_fast() {
             return Ok(value);
         }
-        self.get_slowly()
+        // By `?`: the compiler then knows that the result above is `Ok`.
+        #[allow(clippy::needless_question_mark, reason = "saves a second test of the tag")]
+        Ok(self.get_slowly()?)
+    }
+
+    /// Reads a number or `bool` in one attempt; `None` if the full path has to read it.
+    #[inline(always)]
+    fn try_get_fast<U: DeserializeOwned>(&self) -> Option<U> {
+        let (here, id) = self.target.here()?;
+        let (desc, word) = self.target.store().try_read_here(here, id)?;
+        codec::of_plain(desc, word).filter(|_| self.target.is_usable())
     }
 
     #[cold]
@@ -303,11 +314,7 @@ impl<T: DeserializeOwned> Var<T> {
     /// Those of [`get`](Self::get), without `NotFound`.
     #[inline]
     pub fn find(&self) -> Result<Option<T>> {
-        if let Some((desc, word)) =
-            self.target.stored.inner.store.try_read_fast(self.target.handle())
-            && let Some(value) = codec::of_plain(desc, word)
-            && self.target.stored.is_usable()
-        {
+        if let Some(value) = self.try_get_fast() {
             return Ok(Some(value));
         }
         self.captured()?.map(|(captured, _)| self.decoded(captured)).transpose()

@@ -4,7 +4,9 @@
 use crate::memory::words::Half;
 use std::sync::atomic::Ordering;
 
-static EPOCH: Half = Half::new(1);
+const FIRST: u32 = 1;
+
+static EPOCH: Half = Half::new(FIRST);
 
 pub(crate) fn current() -> u32 {
     // SYNC POINT: Acquire pairs with the SeqCst addition in `begin_next`. A thread that loads the
@@ -15,6 +17,11 @@ pub(crate) fn current() -> u32 {
 #[inline]
 pub(crate) fn is_current(epoch: u32) -> bool {
     EPOCH.load(Ordering::Relaxed) == epoch
+}
+
+#[inline]
+pub(crate) fn is_first() -> bool {
+    EPOCH.load(Ordering::Relaxed) == FIRST
 }
 
 /// Begins a new epoch. Runs in a fault handler, or in a child of `fork` before any other code.

@@ -95,6 +95,11 @@ impl MappedRange {
         self.first().wrapping_add(self.lead)
     }
 
+    /// Returns the address of the first byte of the mapping, where its first word lies.
+    pub(crate) fn base(&self) -> NonNull<Word> {
+        self.address.cast()
+    }
+
     /// Returns the address of the first byte of the mapping.
     #[inline]
     fn first(&self) -> *mut u8 {

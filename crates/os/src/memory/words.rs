@@ -85,6 +85,13 @@ impl<'a> Words<'a> {
     pub fn copy_to(self, into: &mut [u8]) {
         copy_out(self.words, 0, into);
     }
+
+    /// As [`copy_to`](Self::copy_to), from byte `skip` of the range on.
+    #[doc(hidden)]
+    #[inline]
+    pub fn copy_part_to(self, skip: usize, into: &mut [u8]) {
+        copy_out(self.words, skip, into);
+    }
 }
 
 impl<'a> WordsMut<'a> {
@@ -296,6 +303,8 @@ fn merge(word: &AtomicU64, within: usize, bytes: &[u8]) {
 pub(crate) type Word = AtomicU64;
 /// A 32-bit word of shared memory: locks and wake words.
 pub(crate) type Half = AtomicU32;
+/// A 64-bit word of this process, not shared.
+pub(crate) type PrivateWord = AtomicU64;
 /// The reachable length of a mapping: private memory of this process, not shared.
 pub(crate) type Length = AtomicUsize;
 

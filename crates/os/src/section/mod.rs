@@ -2,6 +2,7 @@
 
 pub(crate) mod shared;
 pub(crate) mod view;
+pub(crate) mod spot;
 pub(crate) mod handle;
 pub(crate) mod lock;
 pub(crate) mod seat;

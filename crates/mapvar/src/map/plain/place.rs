@@ -2,14 +2,14 @@
 
 use crate::{
     Map, Value,
-    map::{store_map::Stored, versioned::Compared},
+    map::{store_map::Stored, target::Found, versioned::Compared},
     name::checked,
     plain::{Layout, other},
 };
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
-    mem::{Ordering::Relaxed, Private, mapped::Mapped},
+    mem::mapped::Mapped,
     value::{Kind, Raw, SlotView},
     version::Version,
 };
@@ -24,8 +24,7 @@ pub(super) struct Place {
     pub(super) layout: Arc<Layout>,
     /// The number of the layout.
     id: u32,
-    /// As in `Target`, but the offset is 0 while no record is known.
-    location: [Private; 2],
+    found: Found,
 }
 
 /// What a variable holds: the numbers of its kind and type, and its length.
@@ -39,25 +38,8 @@ impl Place {
         layout: Arc<Layout>,
         id: u32,
     ) -> Self {
-        let location = [Private::new(0), Private::new(0)];
-        Self { map: map.clone(), stored: stored.clone(), name: name.into(), layout, id, location }
-    }
-
-    /// The record in which the variable was found last. Another thread may store the two words
-    /// between the two loads; then the id does not match the record.
-    #[inline]
-    fn handle(&self) -> Option<Handle> {
-        let [packed, id] = &self.location;
-        match packed.load(Relaxed) {
-            0 => None,
-            packed => Some(Handle::from_packed(packed, id.load(Relaxed))),
-        }
-    }
-
-    fn remember(&self, handle: Handle) {
-        let [packed, id] = &self.location;
-        packed.store(handle.packed(), Relaxed);
-        id.store(handle.id, Relaxed);
+        let found = Found::new(stored);
+        Self { map: map.clone(), stored: stored.clone(), name: name.into(), layout, id, found }
     }
 
     /// Fails if the variable holds anything but a struct of this layout.
@@ -68,7 +50,7 @@ impl Place {
         if !self.is_ours(found) {
             return Err(self.other(found));
         }
-        self.remember(handle);
+        self.found.remember(handle);
         Ok(())
     }
 
@@ -80,10 +62,10 @@ impl Place {
     /// size of the struct.
     #[inline]
     pub(super) fn try_read(&self, len: usize, from: usize, into: &mut [u8]) -> bool {
-        let store = &self.stored.inner.store;
-        self.handle()
-            .is_some_and(|handle| store.try_read_fast_plain(handle, (self.id, len), from, into))
-            && self.stored.is_usable()
+        let store = self.found.store();
+        self.found.here().is_some_and(|(here, record)| {
+            store.try_read_plain_here(here, record, (self.id, len), from, into)
+        }) && self.stored.is_usable()
     }
 
     /// Copies the bytes from `from` on. Returns the version of the value; `None` if there is no
@@ -104,7 +86,7 @@ impl Place {
             match found {
                 None => Ok(None),
                 Some((handle, (true, _), number)) => {
-                    self.remember(handle);
+                    self.found.remember(handle);
                     Ok(Some(Version::from((handle.id, number))))
                 }
                 Some((_, (false, found), _)) => Err(self.other(found)),
@@ -120,9 +102,9 @@ impl Place {
         let raw = Raw::bytes(Kind::Plain, self.id, bytes);
         let store = &self.stored.inner.store;
         if self.stored.is_usable()
-            && let Some(handle) = self.handle()
-            && store.try_read_fast_plain(handle, (self.id, bytes.len()), 0, &mut [])
-            && store.try_write_fast(handle, &raw, false)
+            && let Some((here, record)) = self.found.here()
+            && store.try_read_plain_here(here, record, (self.id, bytes.len()), 0, &mut [])
+            && store.try_write_fast(Handle::from_packed(here.place(), record), &raw, false)
         {
             return self.stored.acknowledged("set variable", &self.name, ());
         }
@@ -138,7 +120,7 @@ impl Place {
             let store = &self.stored.inner.store;
             store.set(store.query(checked(&self.name)?), &raw)?;
             if let Some(handle) = store.find(store.query(checked(&self.name)?))? {
-                self.remember(handle);
+                self.found.remember(handle);
             }
             Ok(())
         };
@@ -186,14 +168,13 @@ fn facts(view: &SlotView<'_, Mapped>) -> Facts {
 
 impl Clone for Place {
     fn clone(&self) -> Self {
-        let [packed, id] = &self.location;
         Self {
             map: self.map.clone(),
             stored: self.stored.clone(),
             name: Arc::clone(&self.name),
             layout: Arc::clone(&self.layout),
             id: self.id,
-            location: [Private::new(packed.load(Relaxed)), Private::new(id.load(Relaxed))],
+            found: self.found.clone(),
         }
     }
 }
