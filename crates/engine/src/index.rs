@@ -32,7 +32,7 @@ impl<'a> Query<'a> {
     /// Hashes the name `name` for a region with this seed.
     #[inline(always)]
     pub fn new(name: &'a [u8], seed: u64) -> Self {
-        Self::hashed(name, xxh3_64_with_seed(name, seed))
+        Self::hashed(name, hash_of(name, seed))
     }
 
     /// As [`new`](Self::new), with the hash that an earlier query of the name had.
@@ -47,6 +47,12 @@ impl<'a> Query<'a> {
         };
         Self { name, hash, head: [word(0), word(1), word(2), word(3)] }
     }
+}
+
+/// Hashes a name for a region with this seed.
+#[inline(always)]
+pub(crate) fn hash_of(name: &[u8], seed: u64) -> u64 {
+    xxh3_64_with_seed(name, seed)
 }
 
 /// A line of the index lies outside the region. Small, since the fast path returns it.

@@ -633,7 +633,18 @@ impl Meta {
     pub const fn atomic(self) -> bool {
         self.0 & record::ATOMIC != 0
     }
+
+    /// Returns the class, if this is the word of a variable that is no `Atomic` and has a name of
+    /// this length.
+    #[inline]
+    pub const fn class_of_named(self, name_len: usize) -> Option<usize> {
+        // The bits of a valid class are those that may differ.
+        let others = (self.0 ^ Self::new(name_len, 0, 0).0) & 0xffff_fcff;
+        if others == 0 { Some(self.class() & 3) } else { None }
+    }
 }
+
+const _: () = assert!(RECORD_CLASSES.len() == 4, "a class has two bits");
 
 /// A word of the index: `fingerprint:24 | record:40`, the record as its offset in the region / 64.
 pub mod index_word {

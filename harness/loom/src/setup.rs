@@ -7,7 +7,7 @@ use mapvar_engine::{
     handle::Handle,
     header as region,
     header::Facts,
-    layout,
+    layout::{self, Desc, slot},
     mem::Ordering::Relaxed,
     mem::{Load, Mem},
     record::read::Seen,
@@ -247,6 +247,8 @@ fn whole(copy: [u8; 16], version: impl std::fmt::Display) -> u64 {
 
 /// The models' operations on the engine. A value is one number, written as two equal words.
 pub trait Vars {
+    /// Reads by name as the library does: by one attempt at lookup and value, else as `get`.
+    fn glance_or_get(&self, name: &str) -> Got;
     /// Sets by name; returns the version, or `None` if a lock was not available in time.
     fn put(&self, name: &str, value: u64) -> Option<u64>;
     /// Like [`put`](Self::put), with these bytes.
@@ -319,6 +321,20 @@ impl<M: Mem> Vars for Store<M> {
             Some(handle) => self.get_by(handle),
             None => Got::Absent,
         }
+    }
+
+    fn glance_or_get(&self, name: &str) -> Got {
+        let mut copy = [0; 16];
+        let take = |desc: Desc, slot: M::Words<'_>| {
+            let words = [slot.load(slot::DATA, Relaxed), slot.load(slot::DATA + 1, Relaxed)];
+            copy = <[u8; 16]>::try_from([words[0].to_le_bytes(), words[1].to_le_bytes()].concat())
+                .expect("two words");
+            desc.kind() == Kind::Bytes as u8 && desc.len() == 16
+        };
+        if let Some((true, version)) = self.glance(name.as_bytes(), take) {
+            return Got::Value(whole(copy, version), version);
+        }
+        self.get(name)
     }
 
     fn take(&self, name: &str) -> Option<bool> {

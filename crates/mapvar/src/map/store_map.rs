@@ -10,7 +10,7 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     header::Facts,
-    layout,
+    layout::{self, Desc},
     mem::Ordering::Relaxed,
     mem::Private,
     mem::mapped::Mapped,
@@ -231,10 +231,20 @@ impl Stored {
     #[inline]
     fn try_get_fast<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let store = &self.inner.store;
-        let handle = store.hit(&store.query(name.as_bytes()))?;
-        let (desc, word) = store.try_read_fast(handle)?;
+        let (desc, word) = match store.try_read_named(name.as_bytes()) {
+            Some(read) => read,
+            None => self.try_read_elsewhere(name)?,
+        };
         // Last: if the memory was lost during the read, it read zeros, which are no value.
         codec::of_plain(desc, word).filter(|_| self.is_usable())
+    }
+
+    /// For a name that is long, or not in its home line of the index.
+    #[cold]
+    #[inline(never)]
+    fn try_read_elsewhere(&self, name: &str) -> Option<(Desc, u64)> {
+        let store = &self.inner.store;
+        store.try_read_fast(store.hit(&store.query(name.as_bytes()))?)
     }
 
     #[inline(never)]
