@@ -19,7 +19,8 @@ use std::{
 
 const C_FLAGS: [&str; 7] = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// The C programs that test themselves.
-const C_TESTS: [&str; 6] = ["interface", "files", "gem", "waits", "threads", "loading"];
+const C_TESTS: [&str; 8] =
+    ["interface", "shortcuts", "files", "gem", "waits", "until", "threads", "loading"];
 /// The variable that names the program in Rust whose struct the C tests read.
 const STRUCTS: &str = "MAPVAR_STRUCTS";
 

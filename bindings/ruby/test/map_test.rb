@@ -46,6 +46,49 @@ class MapTest < Case
     end
   end
 
+  def test_names_and_prefixes
+    [:mapvar, :marshal].each do |format|
+      with(format: format) do |map|
+        assert_equal([[], []], [map.keys, map.keys(prefix: "a")])
+        { "car/rpm" => 900, "car/gear" => [2], "lap" => 7, "é" => 1, "car" => 0 }.each { |name, value| map[name] = value }
+        assert_equal(%w[car car/gear car/rpm lap é], map.keys)
+        assert_equal(%w[car/gear car/rpm], map.keys(prefix: "car/"))
+        assert_equal([%w[é], []], [map.keys(prefix: :é), map.keys(prefix: "none")])
+        assert_equal([Encoding::UTF_8, true], [map.keys.last.encoding, map.keys.all?(&:frozen?)])
+        seen = []
+        assert_same(map, map.each_key(prefix: "car/") { |name| seen << name })
+        assert_equal(%w[car/gear car/rpm], seen.sort)
+        assert_equal([5, nil], [map.each_key.size, map.each_key(prefix: "car/").size])
+        assert_equal(map.keys, map.each_key.to_a.sort)
+        assert_equal({ "car/rpm" => 900, "car/gear" => [2] }, map.each(prefix: "car/").to_h)
+        assert_equal({ "lap" => 7 }, map.each_pair(prefix: "l").to_h)
+        walk = map.each_key
+        walk.next
+        map.close
+        assert_raise(Mapvar::Closed) { 9.times { walk.next } } if format == :mapvar
+      end
+    end
+    with do |map|
+      [5, nil, Object].each { |prefix| prefix && assert_raise(TypeError) { map.keys(prefix: prefix) } }
+    end
+  end
+
+  def test_set_if_changed
+    [:mapvar, :marshal].each do |format|
+      with(format: format) do |map|
+        [5, 5.0, nil, true, "text", "\xff".b, [1, [2]], { "a" => 1 }, :symbol, 1..2].each do |value|
+          assert_true(map.set_if_changed(:v, value), value.inspect)
+          revision = map.revision(:v)
+          assert_false(map.set_if_changed(:v, value), value.inspect)
+          assert_equal([value, revision], [map[:v], map.revision(:v)])
+        end
+        assert_raise(TypeError) { map.set_if_changed(:v, -> {}) }
+        assert_raise(Mapvar::InvalidName) { map.set_if_changed("", 1) }
+        assert_equal(1..2, map[:v])
+      end
+    end
+  end
+
   def test_a_walk_while_others_change_the_map
     with do |map|
       100.times { |i| map["v#{i}"] = i }
@@ -249,6 +292,27 @@ class MapTest < Case
       assert_equal({ "a" => 1 }, map.snapshot(%w[a]))
       assert_equal({}, map.snapshot)
       assert_raise(Mapvar::InvalidName) { map.snapshot("") }
+    end
+  end
+
+  def test_atomics_combined_with_a_number
+    with do |map|
+      peak = map.atomic(:peak, -3)
+      assert_equal([7, 7, 7], [peak.max(7), peak.max(3), peak.value])
+      assert_equal([3, 3, -9], [peak.min(3), peak.min(5), peak.min(-9)])
+      assert_equal([7, 15, 15], [peak.and(15), peak.or(9), peak.value])
+      flags = map.atomic(:flags, 1, type: :u64)
+      assert_equal([(1 << 64) - 1, 6, 7], [flags.max((1 << 64) - 1), flags.and(6), flags.or(1)])
+      assert_raise(RangeError) { flags.max(-1) }
+      assert_raise(TypeError) { flags.or(1.0) }
+      [map.atomic(:f, 1.0), map.atomic(:b, true)].each do |other|
+        %i[max min and or add].each { |name| assert_raise(Mapvar::Unsupported) { other.public_send(name, other.value) } }
+      end
+      threads = Array.new(4) { |at| Thread.new { 200.times { |round| peak.max(at * 1000 + round) } } }
+      within_limit { threads.each(&:join) }
+      assert_equal(3199, peak.value)
+      map.delete(:peak)
+      assert_raise(Mapvar::NotFound) { peak.max(1) }
     end
   end
 

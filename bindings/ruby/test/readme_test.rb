@@ -28,7 +28,7 @@ class ReadmeTest < Case
     # Blocks of both pages name the same map, and a file at the top of a drive.
     code = block.gsub('"alpha"', name.dump).gsub('"C:\\\\test.map"', '"test.map"')
     # Nothing changes, and the test need not wait long to see that.
-    code = code.gsub("watch.wait(5)", "watch.wait(0.1)")
+    code = code.gsub("watch.wait(5)", "watch.wait(0.1)").gsub("timeout: 5", "timeout: 0.1")
     # `expression #=> value, remark`: the value is compared.
     code = code.gsub(/^(\s*)(\S.*?)\s+#=> (.*)$/) { "#{$1}returned.(#{$2.dump}, (#{$2}), #{$3.dump})" }
     # `p expression # => value`: so is what it prints.

@@ -57,6 +57,9 @@ class ValuesTest < Case
         same(value, map.to_h["v"])
         same(value, map.snapshot(:v)["v"])
       end
+      # Two keys that the library sees as equal: nothing is lost.
+      map[:v] = { 0.0 / 0.0 => 1, -(0.0 / 0.0) => 2 }
+      assert_equal([1, 2], map[:v].values)
       map[:v] = Float::NAN
       same(Float::NAN, map[:v])
     end

@@ -81,7 +81,8 @@ class WaitsTest < Case
     omit("no signals between processes") if windows?
     setup_map do |map|
       map.lock(:jobs).synchronize do
-        ["map.watch(:foo).wait", "map.lock(:jobs).synchronize(timeout: 60) { }"].each do |wait|
+        ["map.watch(:foo).wait", "map.lock(:jobs).synchronize(timeout: 60) { }", "map.wait_until(:foo) { true }",
+         "Mapvar::Map.open(ARGV[0] + '-not', wait: Float::INFINITY)"].each do |wait|
           process(<<~RUBY, map.name) do |pipe|
             map = Mapvar::Map.open(ARGV[0])
             puts "ready"
@@ -115,6 +116,96 @@ class WaitsTest < Case
       require "timeout"
       assert_raise(Timeout::Error) { Timeout.timeout(0.05) { map.watch(:foo).wait } }
     end
+  end
+
+  def test_wait_until
+    setup_map do |map|
+      map[:door] = "closed"
+      assert_equal("closed", map.wait_until(:door) { |door| door })
+      assert_true(map.wait_until("door", :door, timeout: 0) { |one, two| one == two })
+      # Without one of them the block is not called.
+      assert_nil(map.wait_until(:door, :speed, timeout: 0.01) { flunk })
+      assert_equal([nil], map.wait_until(:speed, timeout: 0, default: nil) { |speed| [speed] })
+      seen = []
+      assert_nil(map.wait_until(:door, timeout: 0.05) { |door| (seen << door) && false })
+      assert_equal(%w[closed], seen)
+      waiter = Thread.new { map.wait_until(%w[speed door], timeout: LIMIT) { |speed, door| speed if door == "open" } }
+      sleep 0.02
+      map[:speed] = 5
+      map[:door] = "open"
+      assert_equal(5, waiter.value)
+      map.delete(:speed)
+      gone = Thread.new { map.wait_until(:door, default: :gone) { |door| door == :gone } }
+      map.delete(:door)
+      assert_true(gone.value)
+      counter = map.atomic(:count, 0)
+      counted = Thread.new { map.wait_until(:count) { |count| count == 50 } }
+      50.times { counter.add }
+      assert_true(counted.value)
+      # No watch stays open, and what the block raises ends the wait.
+      assert_raise(RuntimeError) { map.wait_until(:count) { raise "out" } }
+      assert_raise(ArgumentError) { map.wait_until { true } }
+      assert_raise(ArgumentError) { map.wait_until(:door) }
+      assert_raise(ArgumentError) { map.wait_until(:count, timeout: -1) { true } }
+      assert_raise(Mapvar::InvalidName) { map.wait_until("", timeout: 0) { true } }
+    end
+    Map.create(unique, format: :marshal) do |map|
+      assert_raise(Mapvar::Unsupported) { map.wait_until(:a, timeout: 0) { true } }
+    end
+  end
+
+  def test_another_process_waits_for_the_map_and_for_a_variable
+    name = unique
+    process(<<~'RUBY', name) do |pipe|
+      Thread.new do
+        20.times { sleep 0.001 }
+        puts "ready"
+        STDOUT.flush
+      end
+      # The thread runs meanwhile: only then the map is created.
+      map = Mapvar::Map.open(ARGV[0], wait: 60)
+      map[:there] = true
+      map.wait_until(:ask, timeout: 60) { |ask| map[:answer] = ask * 2; ask == 20 }
+      puts map[:answer]
+    RUBY
+      assert_equal("ready", pipe.gets.chomp)
+      Map.create(name) do |map|
+        within_limit do
+          assert_true(map.wait_until(:there) { |there| there })
+          (1..20).each do |number|
+            map[:ask] = number
+            assert_equal(number * 2, map.wait_until(:answer) { |answer| answer if answer == number * 2 })
+          end
+          assert_equal("40", pipe.gets.chomp)
+        end
+      end
+    end
+  end
+
+  def test_waiting_for_a_map
+    name = unique
+    assert_raise(Mapvar::NotFound) { Map.open(name, wait: 0.05) }
+    assert_raise(ArgumentError) { Map.open(name, wait: -1) }
+    assert_raise(ArgumentError) { Map.open(name, wait: "1") }
+    # To create waits for nothing.
+    Map.open_or_create(name, wait: Float::INFINITY) { |map| assert_true(map.created?) }
+    opener = Thread.new { Map.open(name, wait: Float::INFINITY) { |map| map.wait_until(:a) { |a| a } } }
+    sleep 0.25
+    Map.create(name) do |map|
+      map[:a] = 7
+      assert_equal(7, within_limit { opener.value })
+    end
+    folder do |path|
+      file = File.join(path, "late.map")
+      opener = Thread.new { Map.open(file: file, wait: LIMIT) { |map| map.wait_until(:a) { |a| a } } }
+      sleep 0.05
+      Map.create(file: file) do |map|
+        map[:a] = 8
+        assert_equal(8, within_limit { opener.value })
+      end
+    end
+    require "timeout"
+    assert_raise(Timeout::Error) { Timeout.timeout(0.05) { Map.open(name, wait: Float::INFINITY) } }
   end
 
   def test_locks
@@ -208,7 +299,11 @@ class WaitsTest < Case
         mapvar_lock_remove: -> { lock.remove },
         mapvar_map_watch_any: -> { map.watch(:foo).close.nil? },
         mapvar_map_watch_prefix: -> { map.watch.close.nil? },
-        mapvar_iter_next: -> { map.keys == ["foo"] },
+        mapvar_map_iter_prefix: -> { map.to_a == [["foo", 1]] },
+        mapvar_iter_next: -> { map.to_a == [["foo", 1]] },
+        mapvar_map_names: -> { map.keys == ["foo"] },
+        mapvar_names_next: -> { map.keys == ["foo"] },
+        mapvar_map_set_if_changed: -> { !map.set_if_changed(:foo, 1) },
       }
       timed_out = Mapvar.const_get(:Library)::TIMED_OUT
       calls.each do |name, call|

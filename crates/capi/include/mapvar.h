@@ -382,8 +382,12 @@ typedef struct mapvar_lock_stat mapvar_lock_stat;
 // the child of a fork, calls on a parent's map fail with MAPVAR_CLOSED; the child opens its own.
 typedef struct mapvar_map mapvar_map;
 
+// A walk over the names of a map's variables, which copies no values. It is closed with its map.
+// Threads that use one at once take turns.
+typedef struct mapvar_names mapvar_names;
+
 // Options to create or open a map: a name or a file is required, all else is optional. They can be
-// used any number of times. Threads that use one at once take turns.
+// used any number of times. Any number of threads may use one at once.
 typedef struct mapvar_options mapvar_options;
 
 // The variables salvaged from a damaged map, and those lost.
@@ -516,6 +520,11 @@ int32_t mapvar_options_max_size(mapvar_options *options, uint64_t bytes);
 // interruptible, set a short time and call again.
 int32_t mapvar_options_timeout(mapvar_options *options, uint64_t milliseconds);
 
+// Sets how long mapvar_options_open waits for a map that does not exist yet, in milliseconds; 0,
+// the default, is not at all, and UINT64_MAX practically forever. The system reports no new names,
+// so it looks every 20 ms. After that time opening fails with MAPVAR_NOT_FOUND.
+int32_t mapvar_options_wait(mapvar_options *options, uint64_t milliseconds);
+
 // Sets the longest time in milliseconds that the recovery of a file may take when it is opened,
 // after a restart of the machine or as a copy; by default 5,000, or that of
 // mapvar_options_timeout if it is longer. A recovery reads all data of the file. If the time is
@@ -546,7 +555,8 @@ int32_t mapvar_options_allow_network(mapvar_options *options, int32_t allow);
 // MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
 int32_t mapvar_options_create(mapvar_options *options, mapvar_map **out);
 
-// Opens the map; it must exist. May wait.
+// Opens the map; it must exist, or come into being within the time of mapvar_options_wait. May
+// wait.
 // Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION, MAPVAR_CORRUPT, MAPVAR_TRUNCATED,
 // MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT, MAPVAR_PERMISSION_DENIED,
 // MAPVAR_UNSUPPORTED.
@@ -790,7 +800,8 @@ int32_t mapvar_value_opaque(uint32_t language,
 int32_t mapvar_value_list(mapvar_value *const *items, size_t count, mapvar_value **out);
 
 // Returns a new value: a dictionary of `count` keys, which may be of any kind, and as many values,
-// in this order. The caller keeps their handles. MAPVAR_TOO_LARGE as in mapvar_value_list.
+// in this order. The caller keeps their handles. MAPVAR_INVALID_ARGUMENT if two keys are equal, of
+// which many readers would see one; MAPVAR_TOO_LARGE as in mapvar_value_list.
 int32_t mapvar_value_dict(mapvar_value *const *keys,
                           mapvar_value *const *values,
                           size_t count,
@@ -1011,6 +1022,53 @@ int32_t mapvar_map_set_field_i64(mapvar_map *map,
                                  size_t path_len,
                                  int64_t value);
 
+// Reads a variable's value as an integer, or reports `otherwise` if there is no such variable.
+// Errors: those of mapvar_map_get_i64, without MAPVAR_NOT_FOUND.
+int32_t mapvar_map_get_i64_or(mapvar_map *map,
+                              const char *name,
+                              size_t name_len,
+                              int64_t otherwise,
+                              int64_t *out);
+
+// Reads a variable's value as mapvar_map_get_u64, or reports `otherwise` if there is no such
+// variable.
+int32_t mapvar_map_get_u64_or(mapvar_map *map,
+                              const char *name,
+                              size_t name_len,
+                              uint64_t otherwise,
+                              uint64_t *out);
+
+// Reads a variable's value as mapvar_map_get_f64, or reports `otherwise` if there is no such
+// variable.
+int32_t mapvar_map_get_f64_or(mapvar_map *map,
+                              const char *name,
+                              size_t name_len,
+                              double otherwise,
+                              double *out);
+
+// Reads a variable's value as true (1) or false (0), or reports `otherwise` (1 if it is not 0) if
+// there is no such variable.
+int32_t mapvar_map_get_bool_or(mapvar_map *map,
+                               const char *name,
+                               size_t name_len,
+                               int32_t otherwise,
+                               int32_t *out);
+
+// Sets a variable to a value of any kind, unless it holds that value already: then a watch reports
+// nothing new, and the version stays. `set` (may be NULL) is 1 if it set the variable, else 0.
+// Another writer may set the variable between the comparison and the return. The caller keeps the
+// handle `value`.
+// Errors: those of mapvar_map_set_i64, and MAPVAR_CORRUPT.
+int32_t mapvar_map_set_if_changed(mapvar_map *map,
+                                  const char *name,
+                                  size_t name_len,
+                                  mapvar_value *value,
+                                  int32_t *set);
+
+// Sets the variable to a value of any kind, unless it holds that value already, as
+// mapvar_map_set_if_changed.
+int32_t mapvar_var_set_if_changed(mapvar_var *var, mapvar_value *value, int32_t *set);
+
 // Frees a handle; the variable stays. Does nothing for NULL.
 int32_t mapvar_atomic_free(mapvar_atomic *atomic);
 
@@ -1161,6 +1219,40 @@ int32_t mapvar_atomic_compare_exchange_bool(mapvar_atomic *atomic,
                                             int32_t *exchanged,
                                             int32_t *found);
 
+// Stores `value` if it is larger than the present value, and reports the value `before`, which may
+// be NULL.
+// Errors: those of mapvar_atomic_swap_i64, and MAPVAR_CONFLICT if other threads stored a value at
+// each of 1,000 attempts.
+int32_t mapvar_atomic_max_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
+
+// Stores `value` if it is smaller than the present value, and reports the value `before`, which
+// may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_min_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
+
+// Stores the bits that are set in both the present value and `value`, and reports the value
+// `before`, which may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_and_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
+
+// Stores the bits that are set in the present value or in `value`, and reports the value `before`,
+// which may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_or_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
+
+// Stores `value` if it is larger than the present value, and reports the value `before`, which may
+// be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_max_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
+
+// Stores `value` if it is smaller than the present value, and reports the value `before`, which
+// may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_min_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
+
+// Stores the bits that are set in both the present value and `value`, and reports the value
+// `before`, which may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_and_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
+
+// Stores the bits that are set in the present value or in `value`, and reports the value `before`,
+// which may be NULL. Errors as mapvar_atomic_max_i64.
+int32_t mapvar_atomic_or_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
+
 // Begins a transaction.
 int32_t mapvar_transaction_begin(mapvar_map *map, mapvar_transaction **out);
 
@@ -1231,6 +1323,13 @@ int32_t mapvar_snapshot_free(mapvar_snapshot *snapshot);
 // Begins a walk.
 int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 
+// Begins a walk over the variables whose names begin with the prefix; the values of the others are
+// not read.
+int32_t mapvar_map_iter_prefix(mapvar_map *map,
+                               const char *prefix,
+                               size_t prefix_len,
+                               mapvar_iter **out);
+
 // Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
 // concerns one variable that could not be read, and the next call goes on after it; or the map, and
 // the next call tries again at the same place, and fails as long as the map does. May wait.
@@ -1259,6 +1358,29 @@ int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
 // Frees an entry and its name. Does nothing for NULL.
 int32_t mapvar_entry_free(mapvar_entry *entry);
+
+// Begins a walk over the names that begin with the prefix; over all if the prefix is empty. No
+// value is copied. `sorted`, not 0: in the order of their bytes; this call then reads all names,
+// and may wait. 0: in no particular order, as mapvar_map_iter.
+// Errors with `sorted`: those of mapvar_names_next, of the first name that could not be read.
+int32_t mapvar_map_names(mapvar_map *map,
+                         const char *prefix,
+                         size_t prefix_len,
+                         int32_t sorted,
+                         mapvar_names **out);
+
+// Copies the next name into a buffer (C3), and a NUL after it if there is space; a name has at most
+// 1,023 bytes. At the end `len` is 0, which is not an error. After MAPVAR_TOO_LARGE, and with a
+// capacity of 0, the next call reports the same name. Another error concerns one variable, or the
+// map, as in mapvar_iter_next. May wait.
+int32_t mapvar_names_next(mapvar_names *names, char *into, size_t capacity, size_t *len);
+
+// Makes the next mapvar_names_next read the variable of the last error again, as
+// mapvar_iter_retry.
+int32_t mapvar_names_retry(mapvar_names *names);
+
+// Frees a walk. Does nothing for NULL.
+int32_t mapvar_names_free(mapvar_names *names);
 
 // Begins to watch one variable, which need not exist yet.
 // Errors: MAPVAR_UNSUPPORTED for a gem's map.
@@ -1307,6 +1429,38 @@ int32_t mapvar_change_skipped(mapvar_change *change, uint64_t *skipped);
 
 // Frees a change and its name. Does nothing for NULL.
 int32_t mapvar_change_free(mapvar_change *change);
+
+// Waits until a variable has another version than `seen`, for at most this many milliseconds; 0
+// only looks, and UINT64_MAX is practically forever. The variable need not exist: the version of
+// an absent one is 0 and 0, so its creation and its removal are changes too. `changed` (may be NULL)
+// gets 1, or 0 if the time is up, which is not an error. `left` (may be NULL) gets how many of the
+// milliseconds are left. No change since `seen` is missed, so a condition with one deadline is:
+//
+//     for (uint64_t left = 5000;;) {
+//         mapvar_map_get_versioned(map, "speed", MAPVAR_NUL, &value, &seen);
+//         // if the value is the one that is waited for: break
+//         mapvar_value_free(value);
+//         if (left == 0) break;
+//         mapvar_map_wait_changed(map, "speed", MAPVAR_NUL, &seen, left, NULL, &left);
+//     }
+//
+// For a condition on several variables watch them (mapvar_map_watch_any).
+// Errors: MAPVAR_WRONG_KIND for an atomic, which has no versions (watch it); those of
+// mapvar_map_watch and mapvar_watch_next.
+int32_t mapvar_map_wait_changed(mapvar_map *map,
+                                const char *name,
+                                size_t name_len,
+                                const mapvar_version *seen,
+                                uint64_t milliseconds,
+                                int32_t *changed,
+                                uint64_t *left);
+
+// Waits until the variable has another version than `seen`, as mapvar_map_wait_changed.
+int32_t mapvar_var_wait_changed(mapvar_var *var,
+                                const mapvar_version *seen,
+                                uint64_t milliseconds,
+                                int32_t *changed,
+                                uint64_t *left);
 
 // Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
 // before.

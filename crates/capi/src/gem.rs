@@ -5,10 +5,13 @@ use crate::{
     base::{
         border::{self, offer, wanted},
         errors::{refused, run_call},
-        handles::{close, locked, make, make_if_any, with},
+        handles::{close, make, make_if_any, with},
         types::{mapvar_clobbered, mapvar_lock_stat, mapvar_map, mapvar_options},
     },
-    maps::{options::change, walk::lend},
+    maps::{
+        options::{change, options_of},
+        walk::lend,
+    },
     raw::{
         section::{flags_of, protection_of},
         view::access_of,
@@ -153,7 +156,7 @@ pub extern "C" fn mapvar_options_unlock(
     freed: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     run_call("mapvar_options_unlock", || {
-        let options = with(options, |options| Ok(locked(options).clone()))?;
+        let options = options_of(options)?;
         let found = options.unlock(force != 0)?;
         offer(freed, (found == Unlocked::Freed).into());
         Ok(())

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 24] = [
     "base/codes",
     "base/errors",
     "base/types",
@@ -14,10 +14,14 @@ const SOURCES: [&str; 20] = [
     "variable/versions",
     "variable/vars",
     "variable/fields",
+    "variable/shortcuts",
     "variable/atomics",
+    "variable/combine",
     "variable/transactions",
     "maps/walk",
+    "maps/names",
     "wait/watch",
+    "wait/until",
     "wait/locks",
     "maps/presence",
     "maps/facts",

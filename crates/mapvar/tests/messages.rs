@@ -29,6 +29,7 @@ fn each_error_names_the_map_and_the_variable() {
     let mut watch = map.watch("text").unwrap();
     map.set("text", "hello").unwrap();
     map.atomic_or("count", 1).unwrap();
+    assert_eq!(map.to_string(), format!("map {name:?}"));
     names_both(watch.recv().unwrap().get::<i64>(), &name, "text");
     let entry = map.iter().map(Result::unwrap).find(|entry| entry.name() == "text").unwrap();
     names_both(entry.get::<i64>(), &name, "text");

@@ -36,6 +36,25 @@ fn a_walk_by_prefix_finds_these_variables_alone() {
 }
 
 #[test]
+fn an_owned_walk_goes_on_where_the_borrowing_one_was() {
+    for map in maps() {
+        for name in ["a/1", "a/2", "a/3", "b"] {
+            map.set(name, 1).unwrap();
+        }
+        let mut names = map.names().prefix("a/");
+        let mut found = vec![names.try_next().unwrap().unwrap()];
+        let mut names = names.into_owned();
+        drop(map);
+        // Without an error there is nothing to read again.
+        names.retry();
+        found.extend(names.by_ref().map(Result::unwrap));
+        found.sort_unstable();
+        assert_eq!(found, ["a/1", "a/2", "a/3"]);
+        assert!(names.next().is_none());
+    }
+}
+
+#[test]
 fn names_leave_out_what_the_library_keeps_for_itself() {
     let [map, _] = maps();
     map.set("x", 1).unwrap();

@@ -61,6 +61,32 @@ module Mapvar
       wrap(change(@calls.sub, number) - number)
     end
 
+    # Stores an Integer if it is larger than the value.
+    #
+    #   map.atomic(:peak, 0).max(7) #=> 7
+    #
+    # @return [Integer] the new value
+    # @raise [Unsupported] for a Float or boolean
+    # @raise [Conflict] if other threads stored a value at each of 1,000 attempts
+    def max(number)
+      [change(@calls.max, number), number].max
+    end
+
+    # Stores an Integer if it is smaller than the value, as {#max}.
+    def min(number)
+      [change(@calls.min, number), number].min
+    end
+
+    # Stores the bits that are set in both the value and an Integer, as {#max}.
+    def and(number)
+      change(@calls.and, number) & number
+    end
+
+    # Stores the bits that are set in the value or in an Integer, as {#max}.
+    def or(number)
+      change(@calls.or, number) | number
+    end
+
     # Stores the block's result for the value; if another thread or process changed the value meanwhile, the block
     # runs again.
     #
@@ -84,9 +110,9 @@ module Mapvar
     TYPES = { Integer => :i64, Float => :f64, TrueClass => :bool, FalseClass => :bool }.freeze
     INTEGERS = %i[i64 u64].freeze
     # The functions of one type, and how FFI reads its results.
-    Calls = Struct.new(:load, :swap, :compare_exchange, :add, :sub, :read)
+    Calls = Struct.new(:load, :swap, :compare_exchange, :add, :sub, :max, :min, :and, :or, :read)
     CALLS = Library::ATOMICS.to_h do |type, native|
-      functions = Calls.members[0..4].map { |operation| :"mapvar_atomic_#{operation}_#{type}" }
+      functions = Calls.members[0...-1].map { |operation| :"mapvar_atomic_#{operation}_#{type}" }
       functions.fill(nil, 3) unless INTEGERS.include?(type)
       [type, Calls.new(*functions, :"get_#{native}").freeze]
     end.freeze
@@ -112,7 +138,7 @@ module Mapvar
     end
 
     def change(function, number)
-      raise Unsupported, "an atomic of type #{@type} cannot be added to; use update" unless function
+      raise Unsupported, "an atomic of type #{@type} has no such operation; use update" unless function
 
       with_out { |it| Library.__send__(function, @owned.handle, native(number), it) }
     end

@@ -68,6 +68,7 @@ module Mapvar
     quick :mapvar_options_size, :handle, :uint64
     quick :mapvar_options_max_size, :handle, :uint64
     quick :mapvar_options_timeout, :handle, :uint64
+    quick :mapvar_options_wait, :handle, :uint64
     quick :mapvar_options_recovery_timeout, :handle, :uint64
     quick :mapvar_options_read_only, :handle, :int32
     quick :mapvar_options_recover, :handle, :uint32
@@ -94,6 +95,7 @@ module Mapvar
     quick :mapvar_map_recovery, :handle, :uint32, :out
     waits :mapvar_map_copy_to, :handle, :handle, :out, :out
     waits :mapvar_map_set_value, :handle, *TEXT, :handle
+    waits :mapvar_map_set_if_changed, :handle, *TEXT, :handle, :out
     waits :mapvar_map_get_field, :handle, *TEXT, *TEXT, :out
     waits :mapvar_map_set_field, :handle, *TEXT, *TEXT, :handle
     waits :mapvar_map_set_ephemeral, :handle, *TEXT, :handle
@@ -111,7 +113,8 @@ module Mapvar
     waits :mapvar_map_version, :handle, *TEXT, :out
     waits :mapvar_map_compare_and_set, :handle, *TEXT, :pointer, :handle, :out
     waits :mapvar_map_snapshot, :handle, :pointer, :pointer, :size_t, :out
-    waits :mapvar_map_iter, :handle, :out
+    waits :mapvar_map_iter_prefix, :handle, *TEXT, :out
+    waits :mapvar_map_names, :handle, *TEXT, :int32, :out
     waits :mapvar_map_read_string, :handle, :pointer, :size_t
     waits :mapvar_map_write_string, :handle, *TEXT
     waits :mapvar_map_clobbered, :handle, :out
@@ -155,13 +158,17 @@ module Mapvar
       quick :"mapvar_atomic_compare_exchange_#{type}", :handle, native, native, :out, :out
     end
     %i[i64 u64].each do |type|
-      quick :"mapvar_atomic_add_#{type}", :handle, ATOMICS[type], :out
-      quick :"mapvar_atomic_sub_#{type}", :handle, ATOMICS[type], :out
+      %i[add sub max min and or].each do |operation|
+        quick :"mapvar_atomic_#{operation}_#{type}", :handle, ATOMICS[type], :out
+      end
     end
 
     waits :mapvar_iter_next, :handle, :out
     quick :mapvar_iter_retry, :handle
     quick :mapvar_iter_free, :handle
+    waits :mapvar_names_next, :handle, *BUFFER
+    quick :mapvar_names_retry, :handle
+    quick :mapvar_names_free, :handle
     quick :mapvar_entry_name, :handle, :out, :out
     quick :mapvar_entry_value, :handle, :out
     quick :mapvar_entry_free, :handle

@@ -30,6 +30,8 @@ module Mapvar
       # @param name [String, Symbol, nil] 1 to 120 of `A-Z a-z 0-9 . _ -`: a map without a file, which lives until its
       #   last user is gone
       # @param options [Hash] as {.create}
+      # @option options [Numeric] :wait seconds to wait for a map that does not exist yet, `Float::INFINITY` for as long
+      #   as it takes; by default it does not wait
       # @yield [map] which is closed at the end of the block
       # @return [Map, Object] the map, or the block's result
       # @raise [NotFound, NotAMap, PermissionDenied, Error]
@@ -202,6 +204,27 @@ module Mapvar
     end
     alias store []=
 
+    # Sets a variable unless it holds that value already: then a watch reports nothing new, and the revision stays.
+    # Another writer may set the variable between the comparison and the return. A map in the gem's layout compares what
+    # Marshal writes, and so do objects that only Ruby reads.
+    #
+    # @param name [String, Symbol]
+    # @param value [Object]
+    # @return [Boolean] whether it was set
+    # @raise (see #[]=)
+    def set_if_changed(name, value)
+      text = Opening.utf8(name)
+      if @marshal
+        return false if marshalled(text) == Marshal.dump(value)
+
+        self[name] = value
+        return true
+      end
+      Values.with(value) do |it|
+        number(:int32) { |out| Library.mapvar_map_set_if_changed(handle, text, text.bytesize, it, out) } == 1
+      end
+    end
+
     # Returns one field of a variable that is a plain struct of a program in Rust or another language; {#[]} returns
     # such a variable as a Hash.
     #
@@ -336,16 +359,20 @@ module Mapvar
 
     # --- All variables ------------------------------------------------------------------------------------------
 
-    # The names and values of all variables, in no particular order. Other processes may set, create and remove
+    # The names and values of all variables, or of those whose names begin with a prefix, in no particular order. Other
+    # processes may set, create and remove
     # variables meanwhile; a variable that exists throughout appears once. An object that is not permitted, or that
     # Ruby cannot build, appears as an {Opaque}.
     #
+    #   map.each(prefix: "car/") { |name, value| puts "#{name} is #{value}" }
+    #
+    # @param prefix [String, Symbol, nil] the values of other variables are not read
     # @yield [name, value]
     # @return [self, Enumerator]
-    def each
-      return enum_for(:each) { count } unless block_given?
+    def each(prefix: nil)
+      return enum_for(:each, prefix: prefix) { count unless prefix } unless block_given?
 
-      walk do |entry|
+      walk(prefix) do |entry|
         value = Values.leniently(@permitted) { |out| Library.mapvar_entry_value(entry, out) }
         yield [entry_name(entry), value]
       end
@@ -353,11 +380,22 @@ module Mapvar
     end
     alias each_pair each
 
-    # @return [Array<String>] the names of all variables, sorted
-    def keys
-      names = []
-      walk { |entry| names << entry_name(entry) }
-      names.sort
+    # The names of all variables, or of those that begin with a prefix, in no particular order. No value is read.
+    #
+    # @param prefix [String, Symbol, nil]
+    # @yield [name]
+    # @return [self, Enumerator]
+    def each_key(prefix: nil)
+      return enum_for(:each_key, prefix: prefix) { count unless prefix } unless block_given?
+
+      walk_names(prefix) { |name| yield name }
+      self
+    end
+
+    # @param prefix (see #each_key)
+    # @return [Array<String>] the names of all variables, or of those that begin with the prefix, sorted; no value is read
+    def keys(prefix: nil)
+      each_key(prefix: prefix).to_a.sort
     end
 
     # How many variables there are; with an argument or block, as Enumerable#count.
@@ -449,6 +487,41 @@ module Mapvar
         watch.close
       end
     end
+
+    # Waits until the block returns something other than nil and false for the values of variables, and returns that. The
+    # block is called once all of them exist, and after each change. Other threads run meanwhile, and Ctrl-C ends it.
+    #
+    #   map.wait_until(:speed, timeout: 5) { |speed| speed > 100 } #=> true, or nil after 5 s
+    #   map.wait_until(:door, :speed) { |door, speed| door == "closed" && speed.zero? }
+    #
+    # @param names [Array<String, Symbol>]
+    # @param timeout [Numeric, nil] seconds; nil: without a limit
+    # @param default [Object] the value of a variable that does not exist: with it the block is called without waiting
+    #   for the variables to exist
+    # @yield [*values]
+    # @return [Object, nil] the block's result; nil if the time is up
+    # @raise [Unsupported] for a map in the gem's layout, which counts no changes
+    # @raise [DisallowedClass, Closed, Error]
+    def wait_until(*names, timeout: nil, default: ABSENT)
+      raise ArgumentError, "names and a block are needed" if names.empty? || !block_given?
+
+      ends = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (timeout ? Opening.seconds(timeout) : Float::INFINITY)
+      # The watch begins before the first look, so a change after it is not missed.
+      watch(*names) do |watch|
+        loop do
+          values = names.flatten.map { |name| fetch(name, default) }
+          found = yield(*values) unless values.any? { |value| ABSENT.equal?(value) }
+          return found if found
+
+          left = ends - Process.clock_gettime(Process::CLOCK_MONOTONIC)
+          return nil unless watch.wait([left, 0].max)
+        end
+      end
+    end
+
+    # Stands for the value of a variable that does not exist.
+    ABSENT = Object.new.freeze
+    private_constant :ABSENT
 
     # A named lock, which need not have been used before.
     #
@@ -711,30 +784,57 @@ module Mapvar
       end
     end
 
-    # Yields the handle of each entry. The finalizer frees the walk of an abandoned Enumerator.
-    def walk
-      make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_iter(handle, out) } }
-      owned = Owned.new(:mapvar_iter_free, Library.handle(:mapvar_iter_free, &make))
-      ObjectSpace.define_finalizer(guard = Object.new, Owned.finalizer(owned))
-      loop do
-        entry = Library.handle(:mapvar_entry_free) do |out|
-          following = -> { Library.mapvar_iter_next(owned.handle, out) }
-          # After a variable that could not be read the walk goes on with the next one, unless it is told to try again.
-          Library.patiently(@timeout) do
-            following.call.tap { |code| Library.mapvar_iter_retry(owned.handle) unless code == Library::OK }
+    # Yields the handle of each entry.
+    def walk(prefix)
+      text = Opening.utf8(prefix || "")
+      make = ->(out) { Library.mapvar_map_iter_prefix(handle, text, text.bytesize, out) }
+      walking(:mapvar_iter_free, make) do |iter|
+        loop do
+          entry = Library.handle(:mapvar_entry_free) do |out|
+            following(:mapvar_iter_retry, iter) { |it| Library.mapvar_iter_next(it, out) }
+          end
+          break unless entry
+
+          begin
+            yield entry
+          ensure
+            Library.mapvar_entry_free(entry)
           end
         end
-        break unless entry
+      end
+    end
 
-        begin
-          yield entry
-        ensure
-          Library.mapvar_entry_free(entry)
+    def walk_names(prefix)
+      text = Opening.utf8(prefix || "")
+      make = ->(out) { Library.mapvar_map_names(handle, text, text.bytesize, 0, out) }
+      walking(:mapvar_names_free, make) do |names|
+        loop do
+          name = Library.bytes do |*buffer|
+            following(:mapvar_names_retry, names) { |it| Library.mapvar_names_next(it, *buffer) }
+          end
+          break if name.empty?
+
+          yield name.force_encoding(Encoding::UTF_8).freeze
         end
       end
+    end
+
+    # Yields an owned walk, and frees it. The finalizer frees the walk of an abandoned Enumerator.
+    def walking(free, make)
+      owned = Owned.new(free, Library.handle(free) { |out| Library.patiently(@timeout) { make.call(out) } })
+      ObjectSpace.define_finalizer(guard = Object.new, Owned.finalizer(owned))
+      yield owned
     ensure
       owned&.release
       ObjectSpace.undefine_finalizer(guard) if guard
+    end
+
+    # Returns the code of the walk's next step. After a variable that could not be read the walk goes on with the next
+    # one, unless it is told to try again.
+    def following(again, owned)
+      Library.patiently(@timeout) do
+        yield(owned.handle).tap { |code| Library.public_send(again, owned.handle) unless code == Library::OK }
+      end
     end
 
     def entry_name(entry)

@@ -15,17 +15,19 @@ module Mapvar
 
     # An option that is nil is not set.
     def initialize(name: nil, file: nil, scope: nil, format: :mapvar, size: nil, max_size: nil, timeout: nil,
-                   read_only: nil, recover: nil, take_over: nil, allow_network: nil, on_clobber: nil, section: {})
+                   wait: nil, read_only: nil, recover: nil, take_over: nil, allow_network: nil, on_clobber: nil, section: {})
       @name = name && Opening.utf8(name)
       @file = file && Opening.utf8(File.path(file))
       @format = format
       @timeout = Opening.seconds(timeout || TIMEOUTS.fetch(format, 5.0))
+      @wait = Opening.seconds(wait || 0)
       @settings = {
         scope: scope && pick(:scope, SCOPES, scope),
         format: format && pick(:format, FORMATS, format),
         size: size && count(:size, size),
         max_size: max_size && count(:max_size, max_size),
         timeout: ([@timeout, Library::SLICE].min * 1000).ceil,
+        wait: ([@wait, Library::SLICE].min * 1000).ceil,
         # Not in slices: each would begin anew. A year is for ever.
         recovery_timeout: ([@timeout, 31_536_000].min * 1000).ceil,
         read_only: (1 if read_only),
@@ -43,7 +45,7 @@ module Mapvar
       options do |options|
         function = :"mapvar_options_#{how}"
         Library.handle(:mapvar_map_close) do |out|
-          Library.patiently(@timeout) { Library.public_send(function, options, out) }
+          waiting(how) { Library.patiently(@timeout) { Library.public_send(function, options, out) } }
         end
       end
     end
@@ -72,6 +74,17 @@ module Mapvar
     end
 
     private
+
+    # Repeats an opening that did not find the map within one slice, until the time to wait for it is up.
+    def waiting(how)
+      return yield unless how == :open
+
+      ends = Process.clock_gettime(Process::CLOCK_MONOTONIC) + @wait
+      loop do
+        code = yield
+        return code unless code == Library::NOT_FOUND && Process.clock_gettime(Process::CLOCK_MONOTONIC) < ends
+      end
+    end
 
     def options
       Library.with(:mapvar_options_free, ->(out) { Library.mapvar_options_new(out) }) do |options|

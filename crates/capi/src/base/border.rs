@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{codes::MAPVAR_NUL, errors::refused};
-use mapvar::{ErrorKind, Result, Value};
+use mapvar::{ErrorKind, Map, Result, Value};
 use serde::{Serialize, Serializer};
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -201,14 +201,12 @@ pub(crate) fn give(from: &[u8], into: &mut [u8], len: Out<'_, usize>) -> Result<
             Ok(())
         }
         None if capacity == 0 => Ok(()),
-        None => Err(short(capacity, from.len())),
+        None => Err(refused(ErrorKind::TooLarge, "capacity", too_short(capacity, from.len()))),
     }
 }
 
-#[cold]
-pub(crate) fn short(capacity: usize, len: usize) -> mapvar::Error {
-    let detail = format!("{len} bytes do not fit the {capacity} of the buffer; give a larger one");
-    refused(ErrorKind::TooLarge, "capacity", detail)
+fn too_short(capacity: usize, len: usize) -> String {
+    format!("{len} bytes do not fit the {capacity} of the buffer; give a larger one")
 }
 
 /// Bytes that serialize as bytes, even an empty sequence.
@@ -220,17 +218,40 @@ impl Serialize for Octets<'_> {
     }
 }
 
-/// Returns the bytes of a value that consists of bytes.
-pub(crate) fn octets(value: Value) -> Result<Vec<u8>> {
+/// Returns the bytes of a variable's value that consists of bytes.
+pub(crate) fn octets(map: &Map, name: &str, value: Value) -> Result<Vec<u8>> {
     match value {
         Value::Str(text) => Ok(text.into_bytes()),
         Value::Bytes(bytes) | Value::Pod { bytes, .. } | Value::Opaque { bytes, .. } => Ok(bytes),
         // A sequence of bytes without elements is stored as an empty list.
         Value::List(values) if values.is_empty() => Ok(Vec::new()),
-        other => Err(refused(
-            ErrorKind::WrongKind,
-            "name",
-            format!("the variable is of kind {}; this asks for text or bytes", other.kind()),
-        )),
+        other => Err(of_variable(map, name, ErrorKind::WrongKind)
+            .detail(format!("it is of kind {}; this asks for text or bytes", other.kind()))),
     }
+}
+
+/// The error of a get that is not of an argument but of the variable.
+#[cold]
+fn of_variable(map: &Map, name: &str, kind: ErrorKind) -> mapvar::Error {
+    mapvar::Error::new(kind, "get variable", format!("{name:?} of {map}"))
+}
+
+/// As [`give`], for the bytes of a variable, which a message then names.
+pub(crate) fn give_variable(
+    map: &Map,
+    name: &str,
+    from: &[u8],
+    into: &mut [u8],
+    len: Out<'_, usize>,
+) -> Result<()> {
+    let capacity = into.len();
+    give(from, into, len).map_err(|error| match error.kind() {
+        ErrorKind::TooLarge => short(map, name, capacity, from.len()),
+        _ => error,
+    })
+}
+
+/// The error for a variable's bytes that do not fit the buffer.
+pub(crate) fn short(map: &Map, name: &str, capacity: usize, len: usize) -> mapvar::Error {
+    of_variable(map, name, ErrorKind::TooLarge).detail(too_short(capacity, len))
 }

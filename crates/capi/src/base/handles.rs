@@ -13,13 +13,14 @@
 use crate::base::{
     border::{Out, wanted},
     errors::refused,
+    settings::Settings,
     tree::Tree,
     types::{
-        AnyAtomic, Range, mapvar_atomic, mapvar_change, mapvar_check, mapvar_clobbered,
+        AnyAtomic, NameWalk, Range, mapvar_atomic, mapvar_change, mapvar_check, mapvar_clobbered,
         mapvar_entry, mapvar_held, mapvar_iter, mapvar_lock, mapvar_lock_stat, mapvar_map,
-        mapvar_options, mapvar_salvage, mapvar_section, mapvar_section_options, mapvar_snapshot,
-        mapvar_stat, mapvar_ticket, mapvar_transaction, mapvar_value, mapvar_var, mapvar_view,
-        mapvar_view_options, mapvar_watch,
+        mapvar_names, mapvar_options, mapvar_salvage, mapvar_section, mapvar_section_options,
+        mapvar_snapshot, mapvar_stat, mapvar_ticket, mapvar_transaction, mapvar_value, mapvar_var,
+        mapvar_view, mapvar_view_options, mapvar_watch,
     },
 };
 use arc_swap::ArcSwapOption;
@@ -84,7 +85,7 @@ macro_rules! objects {
 }
 
 objects! {
-    Options: mapvar_options is Mutex<MapOptions>, "mapvar_options";
+    Options: mapvar_options is Settings<MapOptions>, "mapvar_options";
     Map: mapvar_map is Map, "mapvar_map";
     Value: mapvar_value is Arc<Tree>, "mapvar_value";
     Var: mapvar_var is Var<Value>, "mapvar_var";
@@ -92,13 +93,14 @@ objects! {
     Transaction: mapvar_transaction is Turns<Transaction<'static>>, "mapvar_transaction";
     Snapshot: mapvar_snapshot is Snapshot, "mapvar_snapshot";
     Iter: mapvar_iter is Turns<Iter<'static>>, "mapvar_iter";
+    Names: mapvar_names is Turns<NameWalk>, "mapvar_names";
     Entry: mapvar_entry is Entry, "mapvar_entry";
     Stat: mapvar_stat is Stat, "mapvar_stat";
     Check: mapvar_check is Check, "mapvar_check";
     Salvage: mapvar_salvage is Salvage, "mapvar_salvage";
-    SectionOptions: mapvar_section_options is Mutex<SectionOptions>, "mapvar_section_options";
+    SectionOptions: mapvar_section_options is Settings<SectionOptions>, "mapvar_section_options";
     Section: mapvar_section is Section, "mapvar_section";
-    ViewOptions: mapvar_view_options is Mutex<Range>, "mapvar_view_options";
+    ViewOptions: mapvar_view_options is Settings<Range>, "mapvar_view_options";
     View: mapvar_view is View, "mapvar_view";
     Clobbered: mapvar_clobbered is Clobbered, "mapvar_clobbered";
     LockStat: mapvar_lock_stat is LockStat, "mapvar_lock_stat";

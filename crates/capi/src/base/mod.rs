@@ -5,4 +5,5 @@ pub mod errors;
 pub(crate) mod border;
 pub(crate) mod tree;
 pub mod types;
+pub(crate) mod settings;
 pub(crate) mod handles;

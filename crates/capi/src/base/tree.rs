@@ -2,7 +2,7 @@
 
 use crate::base::errors::refused;
 use mapvar::{ErrorKind, Kind, Result, Value};
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 /// A value whose parts can be handed out without copying.
 pub(crate) struct Tree {
@@ -42,6 +42,40 @@ impl Tree {
         Self { depth: 1 + deepest.unwrap_or(0), node: Node::Dict(pairs) }
     }
 
+    /// Refuses a dictionary that has a key twice.
+    pub(crate) fn of_unique_keys(self) -> Result<Self> {
+        if let Node::Dict(pairs) = &self.node {
+            let mut keys: Vec<&Self> = pairs.iter().map(|(key, _)| &**key).collect();
+            keys.sort_unstable_by(|one, two| one.order(two));
+            let twice = keys.windows(2).find_map(|pair| match pair {
+                [one, two] if one.order(two) == Ordering::Equal => Some(one.value()),
+                _ => None,
+            });
+            if let Some(key) = twice {
+                let detail = format!("the key {key} is there twice; give each key once");
+                return Err(refused(ErrorKind::InvalidArgument, "keys", detail));
+            }
+        }
+        Ok(self)
+    }
+
+    /// An order in which only equal values are equal, for floats by their bits. Recursion is bounded
+    /// by the depth of values.
+    fn order(&self, other: &Self) -> Ordering {
+        match (&self.node, &other.node) {
+            (Node::Leaf(one), Node::Leaf(two)) => leaves(one, two),
+            (Node::List(one), Node::List(two)) => {
+                first(one.len().cmp(&two.len()), one.iter().zip(two), |(one, two)| one.order(two))
+            }
+            (Node::Dict(one), Node::Dict(two)) => {
+                first(one.len().cmp(&two.len()), one.iter().zip(two), |(one, two)| {
+                    one.0.order(&two.0).then_with(|| one.1.order(&two.1))
+                })
+            }
+            _ => (self.value_kind() as u32).cmp(&(other.value_kind() as u32)),
+        }
+    }
+
     pub(crate) fn shallow(self) -> Result<Arc<Self>> {
         if self.depth > DEEPEST {
             let detail = format!("lists in each other, {} deep; {DEEPEST} can be read", self.depth);
@@ -79,5 +113,32 @@ impl Tree {
     pub(crate) fn other(&self, wanted: &str) -> mapvar::Error {
         let detail = format!("it is a value of kind {}; this asks for {wanted}", self.value_kind());
         refused(ErrorKind::WrongKind, "value", detail)
+    }
+}
+
+/// The first of these orders that is not equal.
+fn first<T>(
+    lengths: Ordering,
+    items: impl Iterator<Item = T>,
+    order: impl Fn(T) -> Ordering,
+) -> Ordering {
+    let items = || items.map(order).find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
+    lengths.then_with(items)
+}
+
+fn leaves(one: &Value, two: &Value) -> Ordering {
+    match (one, two) {
+        (Value::Bool(one), Value::Bool(two)) => one.cmp(two),
+        (Value::I64(one), Value::I64(two)) => one.cmp(two),
+        (Value::U64(one), Value::U64(two)) => one.cmp(two),
+        (Value::F64(one), Value::F64(two)) => one.total_cmp(two),
+        (Value::Str(one), Value::Str(two)) => one.cmp(two),
+        (Value::Bytes(one), Value::Bytes(two)) => one.cmp(two),
+        (Value::Pod { type_id: one, bytes }, Value::Pod { type_id: two, bytes: others })
+        | (
+            Value::Opaque { language: one, bytes },
+            Value::Opaque { language: two, bytes: others },
+        ) => (one, bytes).cmp(&(two, others)),
+        _ => (one.kind() as u32).cmp(&(two.kind() as u32)),
     }
 }

@@ -1,10 +1,11 @@
 //! The handle types: C's names for numbers. No value of these types ever exists; each stands for an
 //! object in the table of `handles.rs`.
 
-use mapvar::{Atomic, section::Access};
+use mapvar::{Atomic, Names, section::Access};
+use std::vec;
 
 /// Options to create or open a map: a name or a file is required, all else is optional. They can be
-/// used any number of times. Threads that use one at once take turns.
+/// used any number of times. Any number of threads may use one at once.
 pub struct mapvar_options;
 
 /// Named variables in memory that processes share. Any number of threads may use one at once. In
@@ -39,6 +40,10 @@ pub struct mapvar_snapshot;
 /// remove variables meanwhile; a variable that exists throughout appears exactly once. It is closed
 /// with its map. Threads that use one at once take turns.
 pub struct mapvar_iter;
+
+/// A walk over the names of a map's variables, which copies no values. It is closed with its map.
+/// Threads that use one at once take turns.
+pub struct mapvar_names;
 
 /// A variable as a walk found it: name, value and version at one moment. It never changes.
 pub struct mapvar_entry;
@@ -98,6 +103,18 @@ pub(crate) enum AnyAtomic {
     U64(Atomic<u64>),
     F64(Atomic<f64>),
     Bool(Atomic<bool>),
+}
+
+/// The object of a [`mapvar_names`]: the names to come, and the one that did not fit
+/// the caller's buffer.
+pub(crate) struct NameWalk {
+    pub(crate) left: NamesLeft,
+    pub(crate) next: Option<String>,
+}
+
+pub(crate) enum NamesLeft {
+    AsFound(Names<'static>),
+    Sorted(vec::IntoIter<String>),
 }
 
 /// The object of a [`mapvar_view_options`].

@@ -25,8 +25,8 @@ pub unsafe extern "C" fn mapvar_map_open(
 ) -> i32 {
     run_call("mapvar_map_open", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make("out", out, || Map::open(name))
+        let name = unsafe { border::name(name, name_len) };
+        make("out", out, || Map::open(name?))
     })
 }
 
@@ -432,7 +432,10 @@ pub unsafe extern "C" fn mapvar_map_get_str(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into.cast(), capacity) }?;
         let name = name?;
-        with(map, |map| border::give(map.get::<String>(name)?.as_bytes(), into, len))
+        with(map, |map| {
+            let text = map.get::<String>(name)?;
+            border::give_variable(map, name, text.as_bytes(), into, len)
+        })
     })
 }
 
@@ -454,7 +457,10 @@ pub unsafe extern "C" fn mapvar_map_get_bytes(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let name = name?;
-        with(map, |map| border::give(&border::octets(map.get(name)?)?, into, len))
+        with(map, |map| {
+            let bytes = border::octets(map, name, map.get(name)?)?;
+            border::give_variable(map, name, &bytes, into, len)
+        })
     })
 }
 
@@ -471,8 +477,10 @@ pub unsafe extern "C" fn mapvar_map_get_value(
     run_call("mapvar_map_get_value", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
-        let name = name?;
-        make("out", out, || with(map, |map| map.get(name).map(Tree::of)))
+        make("out", out, || {
+            let name = name?;
+            with(map, |map| map.get(name).map(Tree::of))
+        })
     })
 }
 

@@ -3,5 +3,6 @@
 pub mod options;
 pub mod map;
 pub mod walk;
+pub mod names;
 pub mod facts;
 pub mod presence;

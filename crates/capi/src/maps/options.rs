@@ -4,12 +4,13 @@
 use crate::base::{
     border,
     errors::{refused, run_call},
-    handles::{close, locked, make, with},
+    handles::{close, make, with},
+    settings::Settings,
     types::{mapvar_check, mapvar_map, mapvar_options, mapvar_salvage},
 };
 use mapvar::{ErrorKind, Map, MapOptions, Recover, Result, Scope};
 use std::mem::MaybeUninit;
-use std::{ffi::c_char, sync::Mutex, time::Duration};
+use std::{ffi::c_char, sync::Arc, time::Duration};
 
 /// Visible to this user's programs in this session; on Unix, in all sessions of this user.
 pub const MAPVAR_SCOPE_LOCAL: u32 = 0;
@@ -30,7 +31,7 @@ pub const MAPVAR_RECOVER_ACCEPT_LOSS: u32 = 2;
 /// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_new(out: Option<&mut MaybeUninit<*mut mapvar_options>>) -> i32 {
-    run_call("mapvar_options_new", || make("out", out, || Ok(Mutex::new(Map::options()))))
+    run_call("mapvar_options_new", || make("out", out, || Ok(Settings::new(Map::options()))))
 }
 
 /// Frees options; the maps opened by them stay open. Does nothing for NULL.
@@ -41,13 +42,17 @@ pub extern "C" fn mapvar_options_free(options: *mut mapvar_options) -> i32 {
 
 pub(crate) fn change(
     options: *mut mapvar_options,
-    change: impl FnOnce(MapOptions) -> MapOptions,
+    change: impl FnMut(MapOptions) -> MapOptions,
 ) -> Result<()> {
     with(options, |options| {
-        let mut options = locked(options);
-        *options = change(options.clone());
+        options.change(change);
         Ok(())
     })
+}
+
+/// Returns the options of this moment.
+pub(crate) fn options_of(options: *mut mapvar_options) -> Result<Arc<MapOptions>> {
+    with(options, |options| Ok(options.now()))
 }
 
 pub(crate) fn scope(number: u32) -> Result<Scope> {
@@ -125,6 +130,15 @@ pub extern "C" fn mapvar_options_timeout(options: *mut mapvar_options, milliseco
     run_call("mapvar_options_timeout", || change(options, |options| options.timeout(timeout)))
 }
 
+/// Sets how long mapvar_options_open waits for a map that does not exist yet, in milliseconds; 0,
+/// the default, is not at all, and UINT64_MAX practically forever. The system reports no new names,
+/// so it looks every 20 ms. After that time opening fails with MAPVAR_NOT_FOUND.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_wait(options: *mut mapvar_options, milliseconds: u64) -> i32 {
+    let at_most = Duration::from_millis(milliseconds);
+    run_call("mapvar_options_wait", || change(options, |options| options.wait(at_most)))
+}
+
 /// Sets the longest time in milliseconds that the recovery of a file may take when it is opened,
 /// after a restart of the machine or as a copy; by default 5,000, or that of
 /// mapvar_options_timeout if it is longer. A recovery reads all data of the file. If the time is
@@ -186,11 +200,7 @@ fn obtain(
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
     how: impl FnOnce(&MapOptions) -> Result<Map>,
 ) -> Result<()> {
-    make("out", out, || {
-        // Clones the options first: opening may wait, and must not hold their lock meanwhile.
-        let options = with(options, |options| Ok(locked(options).clone()))?;
-        how(&options)
-    })
+    make("out", out, || how(&*options_of(options)?))
 }
 
 /// Creates the map; it must not exist. May wait.
@@ -205,7 +215,8 @@ pub extern "C" fn mapvar_options_create(
     run_call("mapvar_options_create", || obtain(options, out, MapOptions::create))
 }
 
-/// Opens the map; it must exist. May wait.
+/// Opens the map; it must exist, or come into being within the time of mapvar_options_wait. May
+/// wait.
 /// Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION, MAPVAR_CORRUPT, MAPVAR_TRUNCATED,
 /// MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT, MAPVAR_PERMISSION_DENIED,
 /// MAPVAR_UNSUPPORTED.
@@ -236,9 +247,7 @@ pub extern "C" fn mapvar_options_check(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
-    run_call("mapvar_options_check", || {
-        make("out", out, || with(options, |options| Ok(locked(options).clone()))?.check())
-    })
+    run_call("mapvar_options_check", || make("out", out, || options_of(options)?.check()))
 }
 
 /// Sets, in the map `into`, every intact variable of this map, even if opening this map is refused.
@@ -253,7 +262,7 @@ pub extern "C" fn mapvar_options_salvage(
 ) -> i32 {
     run_call("mapvar_options_salvage", || {
         make("out", out, || {
-            let options = with(options, |options| Ok(locked(options).clone()))?;
+            let options = options_of(options)?;
             with(into, |into| options.salvage(into))
         })
     })

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
-    border::wanted,
+    border::{self, wanted},
     errors::run_call,
     handles::{Turns, close, make, make_if_any, make_within, with},
     tree::Tree,
@@ -20,6 +20,24 @@ pub extern "C" fn mapvar_map_iter(
 ) -> i32 {
     run_call("mapvar_map_iter", || {
         make_within("out", out, map, |map| Ok(Turns::new(Map::clone(map).into_iter())))
+    })
+}
+
+/// Begins a walk over the variables whose names begin with the prefix; the values of the others are
+/// not read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_iter_prefix(
+    map: *mut mapvar_map,
+    prefix: *const c_char,
+    prefix_len: usize,
+    out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
+) -> i32 {
+    run_call("mapvar_map_iter_prefix", || {
+        // SAFETY: C1 for `prefix`.
+        let prefix = unsafe { border::text("prefix", prefix, prefix_len) };
+        make_within("out", out, map, |map| {
+            Ok(Turns::new(Map::clone(map).into_iter().prefix(prefix?)))
+        })
     })
 }
 

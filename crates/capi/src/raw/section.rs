@@ -5,7 +5,8 @@ use crate::{
     base::{
         border::{self, wanted},
         errors::{refused, run_call},
-        handles::{close, locked, make, with},
+        handles::{close, make, with},
+        settings::Settings,
         types::{mapvar_section, mapvar_section_options},
     },
     maps::options::scope,
@@ -15,7 +16,7 @@ use mapvar::{
     section::{Name, Protection, Section, SectionFlags, SectionOptions},
 };
 use std::mem::MaybeUninit;
-use std::{ffi::c_char, sync::Mutex, time::Duration};
+use std::{ffi::c_char, time::Duration};
 
 /// PAGE_READONLY: views can read, or write to a private copy.
 pub const MAPVAR_PROTECTION_READ_ONLY: u32 = 0;
@@ -49,7 +50,7 @@ pub extern "C" fn mapvar_section_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
 ) -> i32 {
     run_call("mapvar_section_options_new", || {
-        make("out", out, || Ok(Mutex::new(Section::options())))
+        make("out", out, || Ok(Settings::new(Section::options())))
     })
 }
 
@@ -61,11 +62,10 @@ pub extern "C" fn mapvar_section_options_free(options: *mut mapvar_section_optio
 
 fn change(
     options: *mut mapvar_section_options,
-    change: impl FnOnce(SectionOptions) -> SectionOptions,
+    change: impl FnMut(SectionOptions) -> SectionOptions,
 ) -> Result<()> {
     with(options, |options| {
-        let mut options = locked(options);
-        *options = change(options.clone());
+        options.change(change);
         Ok(())
     })
 }
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn mapvar_section_options_name(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let name = Name::scoped(name, self::scope(scope)?)?;
-        change(options, |options| options.name(name))
+        change(options, |options| options.name(name.clone()))
     })
 }
 
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn mapvar_section_options_native_name(
     run_call("mapvar_section_options_native_name", || {
         // SAFETY: C1 for `name`.
         let name = Name::native(unsafe { border::name(name, name_len) }?)?;
-        change(options, |options| options.name(name))
+        change(options, |options| options.name(name.clone()))
     })
 }
 
@@ -232,7 +232,7 @@ fn obtain(
     out: Option<&mut MaybeUninit<*mut mapvar_section>>,
     how: impl FnOnce(&SectionOptions) -> Result<Section>,
 ) -> Result<()> {
-    make("out", out, || how(&with(options, |options| Ok(locked(options).clone()))?))
+    make("out", out, || how(&*with(options, |options| Ok(options.now()))?))
 }
 
 /// Creates the section; it must not exist. Its bytes are 0.

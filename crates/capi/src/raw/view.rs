@@ -4,7 +4,8 @@
 use crate::base::{
     border::{self, offer, wanted},
     errors::{refused, run_call},
-    handles::{close, locked, make, with},
+    handles::{close, make, with},
+    settings::Settings,
     types::{Range, mapvar_section, mapvar_view, mapvar_view_options},
 };
 use mapvar::{
@@ -14,7 +15,7 @@ use mapvar::{
 use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
-    sync::{Mutex, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 /// Read only.
@@ -29,7 +30,7 @@ pub const MAPVAR_ACCESS_COPY_ON_WRITE: u32 = 3;
 pub extern "C" fn mapvar_view_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_view_options>>,
 ) -> i32 {
-    run_call("mapvar_view_options_new", || make("out", out, || Ok(Mutex::default())))
+    run_call("mapvar_view_options_new", || make("out", out, || Ok(Settings::new(Range::default()))))
 }
 
 /// Frees options; the views opened by them stay. Does nothing for NULL.
@@ -38,9 +39,12 @@ pub extern "C" fn mapvar_view_options_free(options: *mut mapvar_view_options) ->
     run_call("mapvar_view_options_free", || close(options).map(drop))
 }
 
-fn change(options: *mut mapvar_view_options, change: impl FnOnce(&mut Range)) -> Result<()> {
+fn change(options: *mut mapvar_view_options, mut change: impl FnMut(&mut Range)) -> Result<()> {
     with(options, |options| {
-        change(&mut locked(options));
+        options.change(|mut range| {
+            change(&mut range);
+            range
+        });
         Ok(())
     })
 }
@@ -128,9 +132,9 @@ pub extern "C" fn mapvar_section_view(
     run_call("mapvar_section_view", || {
         make("out", out, || {
             let range = if options.is_null() {
-                Range::default()
+                Arc::new(Range::default())
             } else {
-                with(options, |options| Ok(locked(options).clone()))?
+                with(options, |options| Ok(options.now()))?
             };
             with(section, |section| {
                 let mut view = section.view().offset(range.offset).reserve(range.reserve);

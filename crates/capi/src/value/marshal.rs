@@ -27,8 +27,8 @@ pub unsafe extern "C" fn mapvar_value_from_marshal(
 ) -> i32 {
     run_call("mapvar_value_from_marshal", || {
         // SAFETY: C1 for `bytes`.
-        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
-        make("out", out, || Ok(Tree::of(Value::from_marshal(bytes)?)))
+        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) };
+        make("out", out, || Ok(Tree::of(Value::from_marshal(bytes?)?)))
     })
 }
 
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn mapvar_map_get_marshal(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let name = name?;
-        with(map, |map| border::give(&map.marshal(name)?, into, len))
+        with(map, |map| border::give_variable(map, name, &map.marshal(name)?, into, len))
     })
 }
 

@@ -71,8 +71,8 @@ pub unsafe extern "C" fn mapvar_value_str(
 ) -> i32 {
     run_call("mapvar_value_str", || {
         // SAFETY: C1 for `text`.
-        let text = unsafe { border::text("text", text, text_len) }?;
-        make("out", out, || Ok(Tree::of(Value::from(text))))
+        let text = unsafe { border::text("text", text, text_len) };
+        make("out", out, || Ok(Tree::of(Value::from(text?))))
     })
 }
 
@@ -85,8 +85,8 @@ pub unsafe extern "C" fn mapvar_value_bytes(
 ) -> i32 {
     run_call("mapvar_value_bytes", || {
         // SAFETY: C1 for `bytes`.
-        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
-        make("out", out, || Ok(Tree::of(Value::Bytes(bytes.to_vec()))))
+        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) };
+        make("out", out, || Ok(Tree::of(Value::Bytes(bytes?.to_vec()))))
     })
 }
 
@@ -101,8 +101,8 @@ pub unsafe extern "C" fn mapvar_value_pod(
 ) -> i32 {
     run_call("mapvar_value_pod", || {
         // SAFETY: C1 for `bytes`.
-        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
-        make("out", out, || Ok(Tree::of(Value::Pod { type_id, bytes })))
+        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) };
+        make("out", out, || Ok(Tree::of(Value::Pod { type_id, bytes: bytes?.to_vec() })))
     })
 }
 
@@ -117,8 +117,8 @@ pub unsafe extern "C" fn mapvar_value_opaque(
 ) -> i32 {
     run_call("mapvar_value_opaque", || {
         // SAFETY: C1 for `bytes`.
-        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
-        make("out", out, || Ok(Tree::of(Value::Opaque { language, bytes })))
+        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) };
+        make("out", out, || Ok(Tree::of(Value::Opaque { language, bytes: bytes?.to_vec() })))
     })
 }
 
@@ -132,13 +132,14 @@ pub unsafe extern "C" fn mapvar_value_list(
 ) -> i32 {
     run_call("mapvar_value_list", || {
         // SAFETY: C1 for `items`.
-        let items = unsafe { border::array("items", items, count) }?;
-        make("out", out, || Tree::list(trees(items)?).shallow())
+        let items = unsafe { border::array("items", items, count) };
+        make("out", out, || Tree::list(trees(items?)?).shallow())
     })
 }
 
 /// Returns a new value: a dictionary of `count` keys, which may be of any kind, and as many values,
-/// in this order. The caller keeps their handles. MAPVAR_TOO_LARGE as in mapvar_value_list.
+/// in this order. The caller keeps their handles. MAPVAR_INVALID_ARGUMENT if two keys are equal, of
+/// which many readers would see one; MAPVAR_TOO_LARGE as in mapvar_value_list.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_dict(
     keys: *const *mut mapvar_value,
@@ -148,12 +149,12 @@ pub unsafe extern "C" fn mapvar_value_dict(
 ) -> i32 {
     run_call("mapvar_value_dict", || {
         // SAFETY: C1 for `keys`.
-        let keys = unsafe { border::array("keys", keys, count) }?;
+        let keys = unsafe { border::array("keys", keys, count) };
         // SAFETY: C1 for `values`.
-        let values = unsafe { border::array("values", values, count) }?;
+        let values = unsafe { border::array("values", values, count) };
         make("out", out, || {
-            let pairs = trees(keys)?.into_iter().zip(trees(values)?).collect();
-            Tree::dict(pairs).shallow()
+            let pairs = trees(keys?)?.into_iter().zip(trees(values?)?).collect();
+            Tree::dict(pairs).of_unique_keys()?.shallow()
         })
     })
 }

@@ -12,7 +12,7 @@ use mapvar::ErrorKind;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
-fn other() -> mapvar::Error {
+pub(crate) fn other() -> mapvar::Error {
     let detail = "it is of another type; use the functions of the type that it was opened with";
     refused(ErrorKind::WrongKind, "atomic", detail)
 }
@@ -70,8 +70,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
 ) -> i32 {
     run_call("mapvar_map_atomic_i64", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::I64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic(name?).map(AnyAtomic::I64))
     })
 }
 
@@ -87,8 +87,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
 ) -> i32 {
     run_call("mapvar_map_atomic_i64_or", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::I64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic_or(name?, init).map(AnyAtomic::I64))
     })
 }
 
@@ -192,8 +192,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
 ) -> i32 {
     run_call("mapvar_map_atomic_u64", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::U64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic(name?).map(AnyAtomic::U64))
     })
 }
 
@@ -209,8 +209,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
 ) -> i32 {
     run_call("mapvar_map_atomic_u64_or", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::U64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic_or(name?, init).map(AnyAtomic::U64))
     })
 }
 
@@ -314,8 +314,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
 ) -> i32 {
     run_call("mapvar_map_atomic_f64", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::F64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic(name?).map(AnyAtomic::F64))
     })
 }
 
@@ -331,8 +331,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
 ) -> i32 {
     run_call("mapvar_map_atomic_f64_or", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::F64))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic_or(name?, init).map(AnyAtomic::F64))
     })
 }
 
@@ -402,8 +402,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
 ) -> i32 {
     run_call("mapvar_map_atomic_bool", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::Bool))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic(name?).map(AnyAtomic::Bool))
     })
 }
 
@@ -419,8 +419,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
 ) -> i32 {
     run_call("mapvar_map_atomic_bool_or", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.atomic_or(name?, init != 0).map(AnyAtomic::Bool))
     })
 }
 

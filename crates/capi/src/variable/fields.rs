@@ -39,10 +39,10 @@ pub unsafe extern "C" fn mapvar_map_get_field(
 ) -> i32 {
     run_call("mapvar_map_get_field", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
+        let name = unsafe { border::name(name, name_len) };
         // SAFETY: C1 for `path`.
-        let path = unsafe { border::text("path", path, path_len) }?;
-        make("out", out, || with(map, |map| map.get_field(name, path).map(Tree::of)))
+        let path = unsafe { border::text("path", path, path_len) };
+        make("out", out, || with(map, |map| map.get_field(name?, path?).map(Tree::of)))
     })
 }
 

@@ -3,5 +3,7 @@
 pub mod versions;
 pub mod vars;
 pub mod fields;
+pub mod shortcuts;
 pub mod atomics;
+pub mod combine;
 pub mod transactions;

@@ -4,14 +4,14 @@
 use crate::{
     base::{
         border::{self, wanted},
-        errors::{refused, run_call},
+        errors::run_call,
         handles::{Turns, close, make, make_if_any, make_within, with},
         tree::Tree,
         types::{mapvar_map, mapvar_snapshot, mapvar_transaction, mapvar_value},
     },
     variable::versions::mapvar_version,
 };
-use mapvar::{ErrorKind, Map};
+use mapvar::Map;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -38,9 +38,9 @@ pub unsafe extern "C" fn mapvar_transaction_get(
 ) -> i32 {
     run_call("mapvar_transaction_get", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
+        let name = unsafe { border::name(name, name_len) };
         make_if_any("value", value, || {
-            let found = with(transaction, |it| it.turn()?.find(name))?;
+            let found = with(transaction, |it| it.turn()?.find(name?))?;
             Ok(found.map(Tree::of))
         })
     })
@@ -128,8 +128,8 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
 ) -> i32 {
     run_call("mapvar_map_snapshot", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
-        let names = unsafe { border::names(names, name_lens, count) }?;
-        make("out", out, || with(map, |map| map.snapshot(&names)))
+        let names = unsafe { border::names(names, name_lens, count) };
+        make("out", out, || with(map, |map| map.snapshot(&names?)))
     })
 }
 
@@ -144,11 +144,10 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
 ) -> i32 {
     run_call("mapvar_snapshot_get", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        let absent = || refused(ErrorKind::NotFound, "name", "no such variable in the snapshot");
+        let name = unsafe { border::name(name, name_len) };
         make("value", value, || {
-            let found = with(snapshot, |snapshot| snapshot.find(name))?;
-            found.map(Tree::of).ok_or_else(absent)
+            let name = name?;
+            with(snapshot, |snapshot| snapshot.get(name).map(Tree::of))
         })
     })
 }

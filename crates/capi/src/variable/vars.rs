@@ -25,8 +25,8 @@ pub unsafe extern "C" fn mapvar_map_var(
 ) -> i32 {
     run_call("mapvar_map_var", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.var(name))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.var(name?))
     })
 }
 
@@ -43,9 +43,9 @@ pub unsafe extern "C" fn mapvar_map_var_or(
 ) -> i32 {
     run_call("mapvar_map_var_or", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
+        let name = unsafe { border::name(name, name_len) };
         make_within("out", out, map, |map| {
-            with(init, |tree| tree.lend(|init| map.var_or(name, init)))
+            with(init, |tree| tree.lend(|init| map.var_or(name?, init)))
         })
     })
 }
@@ -154,7 +154,10 @@ pub unsafe extern "C" fn mapvar_var_read_bytes(
         with(var, |var| {
             let len = var.read_bytes(into)?;
             out.write(len);
-            if len > capacity && capacity > 0 { Err(border::short(capacity, len)) } else { Ok(()) }
+            if len > capacity && capacity > 0 {
+                return Err(border::short(var.map(), var.name(), capacity, len));
+            }
+            Ok(())
         })
     })
 }
@@ -178,11 +181,11 @@ pub extern "C" fn mapvar_var_get_versioned(
     version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
     run_call("mapvar_var_get_versioned", || {
-        let version = wanted("version", version)?;
+        let version = wanted("version", version);
         make_if_any("value", value, || {
             with(var, |var| {
                 let (value, now) = or_absent(var.get_versioned())?;
-                version.write(now.into());
+                version?.write(now.into());
                 Ok(value.map(Tree::of))
             })
         })
@@ -266,11 +269,12 @@ pub unsafe extern "C" fn mapvar_var_compare_and_set(
 ) -> i32 {
     run_call("mapvar_var_compare_and_set", || {
         // SAFETY: C1 for `expected`, one item.
-        let expected = unsafe { expected_of(expected) }?;
-        let done = with(var, |var| {
-            with(value, |tree| tree.lend(|value| var.compare_and_set(expected, value)))
-        })?;
+        let expected = unsafe { expected_of("expected", expected) }?;
         // SAFETY: C2 for `now`.
-        hand_out_version(done, unsafe { now_of(now) })
+        let now = unsafe { now_of(now) };
+        with(var, |var| {
+            let done = with(value, |tree| tree.lend(|value| var.compare_and_set(expected, value)))?;
+            hand_out_version(var.map(), var.name(), done, now)
+        })
     })
 }

@@ -3,12 +3,12 @@
 
 use crate::base::{
     border::{self, wanted},
-    errors::{refused, run_call},
+    errors::run_call,
     handles::{make_if_any, with},
     tree::Tree,
     types::{mapvar_map, mapvar_value},
 };
-use mapvar::{Compared, ErrorKind, Result, Value, Version};
+use mapvar::{Compared, ErrorKind, Map, Result, Value, Version};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -40,12 +40,14 @@ impl From<mapvar_version> for Version {
 /// Writes the outcome of a conditional set for the caller: the new version, or the version found
 /// instead.
 pub(crate) fn hand_out_version(
+    map: &Map,
+    name: &str,
     done: Compared<Version>,
     now: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> Result<()> {
     let (Compared::Set(version) | Compared::Changed(version)) = done;
     crate::base::border::offer(now, version.into());
-    if done.is_set() { Ok(()) } else { Err(conflict()) }
+    if done.is_set() { Ok(()) } else { Err(conflict(map, name)) }
 }
 
 /// Turns a read of a variable that does not exist into no value and the version of none.
@@ -58,9 +60,10 @@ pub(crate) fn or_absent(read: Result<(Value, Version)>) -> Result<(Option<Value>
 }
 
 #[cold]
-fn conflict() -> mapvar::Error {
-    let detail = "the variable has another version; read it again, and decide anew";
-    refused(ErrorKind::Conflict, "expected", detail)
+fn conflict(map: &Map, name: &str) -> mapvar::Error {
+    let detail = "it has another version than the one expected; read it again, and decide anew";
+    let object = format!("{name:?} of {map}");
+    mapvar::Error::new(ErrorKind::Conflict, "set variable", object).detail(detail)
 }
 
 /// Reports the present version of a variable; both 0 if it does not exist. MAPVAR_WRONG_KIND for an
@@ -96,12 +99,12 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
 ) -> i32 {
     run_call("mapvar_map_get_versioned", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        let version = wanted("version", version)?;
+        let name = unsafe { border::name(name, name_len) };
+        let version = wanted("version", version);
         make_if_any("value", value, || {
             with(map, |map| {
-                let (value, now) = or_absent(map.get_versioned(name))?;
-                version.write(now.into());
+                let (value, now) = or_absent(map.get_versioned(name?))?;
+                version?.write(now.into());
                 Ok(value.map(Tree::of))
             })
         })
@@ -127,12 +130,14 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         // SAFETY: C1 for `expected`, one item.
-        let expected = unsafe { expected_of(expected) }?;
-        let done = with(map, |map| {
-            with(value, |tree| tree.lend(|value| map.compare_and_set(name, expected, value)))
-        })?;
+        let expected = unsafe { expected_of("expected", expected) }?;
         // SAFETY: C2 for `now`.
-        hand_out_version(done, unsafe { now_of(now) })
+        let now = unsafe { now_of(now) };
+        with(map, |map| {
+            let done =
+                with(value, |tree| tree.lend(|value| map.compare_and_set(name, expected, value)))?;
+            hand_out_version(map, name, done, now)
+        })
     })
 }
 
@@ -140,10 +145,13 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
 ///
 /// # Safety
 /// C1 for one version at `at`.
-pub(crate) unsafe fn expected_of(at: *const mapvar_version) -> Result<Version> {
+pub(crate) unsafe fn expected_of(
+    argument: &'static str,
+    at: *const mapvar_version,
+) -> Result<Version> {
     // SAFETY: C1 is the caller's promise to this function too.
-    let versions = unsafe { border::array("expected", at, 1) }?;
-    versions.first().map(|version| (*version).into()).ok_or_else(|| border::null("expected"))
+    let versions = unsafe { border::array(argument, at, 1) }?;
+    versions.first().map(|version| (*version).into()).ok_or_else(|| border::null(argument))
 }
 
 /// The location of a result. Called only after `expected_of` has copied: both may be one location.

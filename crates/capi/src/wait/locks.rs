@@ -25,8 +25,8 @@ pub unsafe extern "C" fn mapvar_map_lock(
 ) -> i32 {
     run_call("mapvar_map_lock", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.lock(name))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.lock(name?))
     })
 }
 

@@ -30,8 +30,8 @@ pub unsafe extern "C" fn mapvar_map_watch(
 ) -> i32 {
     run_call("mapvar_map_watch", || {
         // SAFETY: C1 for `name`.
-        let name = unsafe { border::name(name, name_len) }?;
-        make_within("out", out, map, |map| map.watch(name).map(Turns::new))
+        let name = unsafe { border::name(name, name_len) };
+        make_within("out", out, map, |map| map.watch(name?).map(Turns::new))
     })
 }
 
@@ -47,8 +47,8 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
 ) -> i32 {
     run_call("mapvar_map_watch_any", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
-        let names = unsafe { border::names(names, name_lens, count) }?;
-        make_within("out", out, map, |map| map.watch_any(&names).map(Turns::new))
+        let names = unsafe { border::names(names, name_lens, count) };
+        make_within("out", out, map, |map| map.watch_any(&names?).map(Turns::new))
     })
 }
 
@@ -63,8 +63,8 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
 ) -> i32 {
     run_call("mapvar_map_watch_prefix", || {
         // SAFETY: C1 for `prefix`.
-        let prefix = unsafe { border::text("prefix", prefix, prefix_len) }?;
-        make_within("out", out, map, |map: &Map| map.watch_prefix(prefix).map(Turns::new))
+        let prefix = unsafe { border::text("prefix", prefix, prefix_len) };
+        make_within("out", out, map, |map: &Map| map.watch_prefix(prefix?).map(Turns::new))
     })
 }
 

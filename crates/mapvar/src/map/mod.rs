@@ -462,6 +462,13 @@ impl Map {
     }
 }
 
+/// The map as messages name it: `map "alpha"`, or `map file "x"`.
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.object())
+    }
+}
+
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -88,7 +88,8 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A list.
     List(Vec<Value>),
-    /// A dictionary: keys and values, in their order.
+    /// A dictionary: keys and values, in their order. Two keys may be equal, as those of a Hash of
+    /// Ruby with two NaN; types with unique keys then keep one entry, or fail to read it.
     Dict(Vec<(Value, Value)>),
     /// The bytes of a plain type, which its users identify by a number.
     Pod {

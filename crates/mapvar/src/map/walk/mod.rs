@@ -41,6 +41,13 @@ impl<'a, T: Found> Walk<'a, T> {
         Self { map, prefix, cursor, failed_at: None, before: None, all: None, ended: false }
     }
 
+    /// The same walk, with a handle of its own.
+    fn into_owned(self) -> Walk<'static, T> {
+        let map = Cow::Owned(self.map.into_owned());
+        let Self { prefix, cursor, failed_at, before, all, ended, .. } = self;
+        Walk { map, prefix, cursor, failed_at, before, all, ended }
+    }
+
     fn map(&self) -> &Map {
         &self.map
     }

@@ -39,6 +39,17 @@ impl Found for String {
 pub struct Names<'a>(Walk<'a, String>);
 
 impl Names<'_> {
+    /// Returns the same iterator with a handle of its own, which borrows nothing.
+    pub fn into_owned(self) -> Names<'static> {
+        Names(self.0.into_owned())
+    }
+
+    /// Makes the next call read the variable of the last error again, as
+    /// [`Iter::retry`](crate::Iter::retry).
+    pub fn retry(&mut self) {
+        self.0.retry();
+    }
+
     /// Leaves out the names that begin otherwise.
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.0.prefix);
