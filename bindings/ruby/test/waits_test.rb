@@ -129,6 +129,10 @@ class WaitsTest < Case
       seen = []
       assert_nil(map.wait_until(:door, timeout: 0.05) { |door| (seen << door) && false })
       assert_equal(%w[closed], seen)
+      # After each look there is another change, as beside a writer that writes without a pause.
+      map[:busy] = 0
+      assert_nil(map.wait_until(:busy, timeout: 0.05) { |busy| (map[:busy] = busy + 1) && nil })
+      map.delete(:busy)
       waiter = Thread.new { map.wait_until(%w[speed door], timeout: LIMIT) { |speed, door| speed if door == "open" } }
       sleep 0.02
       map[:speed] = 5

@@ -228,6 +228,27 @@ fn a_wait_ends_when_the_condition_holds_or_the_time_is_up() {
     assert_eq!(door.watch().unwrap().try_recv().unwrap().map(|_| ()), None);
 }
 
+/// As beside a writer that writes without a pause: after each look there is another change.
+#[test]
+fn a_wait_ends_in_time_though_each_look_meets_another_change() {
+    let map = named("busy");
+    let busy = map.var_or("busy", 0).unwrap();
+    let mut looks = 0;
+    let held = map.wait_until(["busy"], SHORT, |map| {
+        looks += 1;
+        map.set("busy", looks).map(|()| false)
+    });
+    assert!(!held.unwrap() && looks > 1);
+    assert_eq!(busy.wait_until(SHORT, |seen| busy.set(seen + 1).is_err()).unwrap(), None);
+    // Without time there is one look, and another one at a change that came meanwhile.
+    let mut looks = 0;
+    let held = map.wait_until(["busy"], Duration::ZERO, |map| {
+        looks += 1;
+        map.set("busy", looks).map(|()| false)
+    });
+    assert!(!held.unwrap() && looks == 2);
+}
+
 #[test]
 fn open_waits_for_a_map_that_does_not_exist_yet() {
     let dir = tempfile::tempdir().unwrap();

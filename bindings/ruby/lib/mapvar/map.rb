@@ -508,12 +508,17 @@ module Mapvar
       ends = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (timeout ? Opening.seconds(timeout) : Float::INFINITY)
       # The watch begins before the first look, so a change after it is not missed.
       watch(*names) do |watch|
+        last = false
         loop do
           values = names.flatten.map { |name| fetch(name, default) }
           found = yield(*values) unless values.any? { |value| ABSENT.equal?(value) }
           return found if found
 
+          return nil if last
+
           left = ends - Process.clock_gettime(Process::CLOCK_MONOTONIC)
+          # Beside a writer that writes without a pause there always is another change.
+          last = !left.positive?
           return nil unless watch.wait([left, 0].max)
         end
       end

@@ -1,6 +1,6 @@
 //! Waiting until a condition on variables holds.
 
-use crate::{Map, PlainVar, Var, Watch, plain::Plain};
+use crate::{Change, Map, PlainVar, Var, Watch, plain::Plain};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
@@ -36,14 +36,14 @@ impl Map {
         timeout: impl Into<Option<Duration>>,
         mut condition: impl FnMut(&Self) -> Result<bool, E>,
     ) -> Result<bool, E> {
-        let deadline = deadline(timeout.into());
+        let mut rounds = Rounds::new(timeout.into());
         // The watch begins before the first look, so a change after it is not missed.
         let mut watch = self.watch_any(names)?;
         loop {
             if condition(self)? {
                 return Ok(true);
             }
-            if watch.recv_until(deadline)?.is_none() {
+            if rounds.next(&mut watch)?.is_none() {
                 return Ok(false);
             }
         }
@@ -85,14 +85,14 @@ impl<T: DeserializeOwned> Var<T> {
         timeout: impl Into<Option<Duration>>,
         mut condition: impl FnMut(&T) -> bool,
     ) -> Result<Option<T>> {
-        let deadline = deadline(timeout.into());
+        let mut rounds = Rounds::new(timeout.into());
         let mut watch = self.watch()?;
         let mut found = self.find()?;
         loop {
             if let Some(value) = found.filter(|value| condition(value)) {
                 return Ok(Some(value));
             }
-            let Some(change) = watch.recv_until(deadline)? else { return Ok(None) };
+            let Some(change) = rounds.next(&mut watch)? else { return Ok(None) };
             found = if change.is_removed() { None } else { Some(change.get()?) };
         }
     }
@@ -118,20 +118,39 @@ impl<T: Plain> PlainVar<T> {
         timeout: impl Into<Option<Duration>>,
         mut condition: impl FnMut(&T) -> bool,
     ) -> Result<Option<T>> {
-        let deadline = deadline(timeout.into());
+        let mut rounds = Rounds::new(timeout.into());
         let mut watch = self.watch()?;
         let mut found = self.find()?;
         loop {
             if let Some(value) = found.filter(|value| condition(value)) {
                 return Ok(Some(value));
             }
-            let Some(change) = watch.recv_until(deadline)? else { return Ok(None) };
+            let Some(change) = rounds.next(&mut watch)? else { return Ok(None) };
             found = change.plain()?;
         }
     }
 }
 
-/// A deadline that the clock cannot represent is never reached: then there is none.
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+/// The rounds of a wait. After the deadline there is one more at most: a writer that writes without a
+/// pause always has another change, and the wait would not end.
+struct Rounds {
+    deadline: Option<Instant>,
+    last: bool,
+}
+
+impl Rounds {
+    /// A deadline that the clock cannot represent is never reached: then there is none.
+    fn new(timeout: Option<Duration>) -> Self {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self { deadline, last: false }
+    }
+
+    /// Returns the next change; `None` if the wait ends.
+    fn next(&mut self, watch: &mut Watch) -> Result<Option<Change>> {
+        if self.last {
+            return Ok(None);
+        }
+        self.last = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        watch.recv_until(self.deadline)
+    }
 }
