@@ -205,8 +205,8 @@ module Mapvar
     alias store []=
 
     # Sets a variable unless it holds that value already: then a watch reports nothing new, and the revision stays.
-    # Another writer may set the variable between the comparison and the return. A map in the gem's layout compares what
-    # Marshal writes, and so do objects that only Ruby reads.
+    # Another writer may set the variable between the comparison and the return. In the gem's layout, and of objects that
+    # only Ruby reads, the bytes that Marshal writes are compared.
     #
     # @param name [String, Symbol]
     # @param value [Object]
@@ -360,9 +360,8 @@ module Mapvar
     # --- All variables ------------------------------------------------------------------------------------------
 
     # The names and values of all variables, or of those whose names begin with a prefix, in no particular order. Other
-    # processes may set, create and remove
-    # variables meanwhile; a variable that exists throughout appears once. An object that is not permitted, or that
-    # Ruby cannot build, appears as an {Opaque}.
+    # processes may set, create and remove variables meanwhile; a variable that exists throughout appears once. An object
+    # that is not permitted, or that Ruby cannot build, appears as an {Opaque}.
     #
     #   map.each(prefix: "car/") { |name, value| puts "#{name} is #{value}" }
     #
