@@ -40,12 +40,14 @@ pub struct Names<'a>(Walk<'a, String>);
 
 impl Names<'_> {
     /// Returns the same iterator with a handle of its own, which borrows nothing.
+    #[doc(hidden)]
     pub fn into_owned(self) -> Names<'static> {
         Names(self.0.into_owned())
     }
 
     /// Makes the next call read the variable of the last error again, as
     /// [`Iter::retry`](crate::Iter::retry).
+    #[doc(hidden)]
     pub fn retry(&mut self) {
         self.0.retry();
     }
