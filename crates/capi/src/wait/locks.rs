@@ -187,6 +187,8 @@ pub extern "C" fn mapvar_held_abandoned(
             process.write(match held.acquired() {
                 Acquired::Clean => 0,
                 Acquired::Abandoned(dead) | Acquired::AbandonedShared(dead) => dead.pid,
+                // An outcome of a later version is not a clean one.
+                _ => u32::MAX,
             });
             Ok(())
         })

@@ -462,6 +462,16 @@ impl Map {
     }
 }
 
+/// As messages name the map: `map "sim"`, `map file "sim.map"`.
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Body::Store(map) => f.write_str(&map.inner.object),
+            Body::Gem(gem) => f.write_str(&gem.object()),
+        }
+    }
+}
+
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
