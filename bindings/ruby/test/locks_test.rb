@@ -158,6 +158,8 @@ class LocksTest < Case
   def test_unlock
     with do |_, name|
       assert_false(Map.unlock(name))
+      assert_false(Map.unlock(name, whose: :any))
+      assert_raise(ArgumentError) { Map.unlock(name, whose: :all) }
       assert_raise(Mapvar::NotFound) { Map.unlock("#{name}-none") }
       holding(name) do
         assert_raise(Mapvar::TimedOut) { Map.unlock(name) }

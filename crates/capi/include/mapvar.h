@@ -283,6 +283,12 @@
 // variables; mapvar_map_clobbered reports them as well.
 #define MAPVAR_CLOBBER_ERROR 2
 
+// The lock of a process that is known to be dead.
+#define MAPVAR_UNLOCK_ABANDONED 0
+
+// On Windows also a lock that a living program may own, as a gem does forever after an exception.
+#define MAPVAR_UNLOCK_ANY 1
+
 // How often the lock was acquired.
 #define MAPVAR_LOCK_STAT_TAKEN 1
 
@@ -618,7 +624,8 @@ int32_t mapvar_map_recovery(mapvar_map *map, uint32_t which, uint64_t *out);
 // NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 // much meanwhile that the values, each of them whole, are of different moments.
 // A variable whose value cannot be read is left out: the call copies the others, stores both
-// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
+// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT). A plain
+// struct whose layout is damaged counts as left out, and its bytes are copied nevertheless.
 // Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 // map, and those of setting a variable and of mapvar_map_flush.
 int32_t mapvar_map_copy_to(mapvar_map *map,
@@ -1479,14 +1486,14 @@ int32_t mapvar_lock_take(mapvar_lock *lock,
 
 // Enters the queue of a lock without waiting. For callers that wait in slices, to stay
 // interruptible, and keep their place in between.
-int32_t mapvar_lock_queue(mapvar_lock *lock, int32_t shared, mapvar_ticket **place);
+int32_t mapvar_lock_queue(mapvar_lock *lock, int32_t shared, mapvar_ticket **ticket);
 
 // Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
 // again.
-int32_t mapvar_ticket_wait(mapvar_ticket *place, uint64_t milliseconds, mapvar_held **held);
+int32_t mapvar_ticket_wait(mapvar_ticket *ticket, uint64_t milliseconds, mapvar_held **held);
 
 // Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
-int32_t mapvar_ticket_free(mapvar_ticket *place);
+int32_t mapvar_ticket_free(mapvar_ticket *ticket);
 
 // Acquires the lock if that is possible at once. NULL if another owner has it or others came
 // first, which is not an error.
@@ -1589,7 +1596,8 @@ int32_t mapvar_salvage_lost_count(mapvar_salvage *salvage, uint64_t *out);
 
 // Reports the loss at `index`, from 0 on: where the damage is, whether an older value was saved
 // (1), the variable's name as far as it is known (else NULL), and what is wrong. The texts live as
-// in mapvar_check_finding.
+// in mapvar_check_finding. A plain struct whose layout is damaged is a loss, and its bytes are saved
+// nevertheless.
 int32_t mapvar_salvage_lost(mapvar_salvage *salvage,
                             size_t index,
                             uint64_t *at,
@@ -1637,10 +1645,10 @@ int32_t mapvar_options_execute(mapvar_options *options, int32_t execute);
 int32_t mapvar_options_base_address(mapvar_options *options, size_t address);
 
 // Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
-// can detect it. `force`, not 0: also if a living program may own it, as a gem does forever after
-// an exception. `freed` (may be NULL) is 1 if the lock was held, else 0. Waits for up to a second.
+// can detect it. `whose` is one of MAPVAR_UNLOCK_…. `freed` (may be NULL) is 1 if the lock was
+// held, else 0. Waits for up to a second.
 // Errors: MAPVAR_TIMED_OUT if a living program may own it; MAPVAR_NOT_FOUND.
-int32_t mapvar_options_unlock(mapvar_options *options, int32_t force, int32_t *freed);
+int32_t mapvar_options_unlock(mapvar_options *options, uint32_t whose, int32_t *freed);
 
 // Reports how the variables of this map are laid out: one of MAPVAR_FORMAT_….
 int32_t mapvar_map_format(mapvar_map *map, uint32_t *format);

@@ -19,7 +19,7 @@ use crate::{
 };
 use mapvar::{
     ErrorKind, Format, Map, Result,
-    gem::{Clobbered, GemMap, LockStat, OnClobber, Unlocked},
+    gem::{Clobbered, GemMap, LockStat, OnClobber, Unlock, Unlocked},
 };
 use std::{
     ffi::{c_char, c_void},
@@ -43,6 +43,11 @@ pub const MAPVAR_CLOBBER_REASSERT: u32 = 1;
 /// The next call on variables does nothing and fails once with MAPVAR_TAKEN_AWAY, naming the erased
 /// variables; mapvar_map_clobbered reports them as well.
 pub const MAPVAR_CLOBBER_ERROR: u32 = 2;
+
+/// The lock of a process that is known to be dead.
+pub const MAPVAR_UNLOCK_ABANDONED: u32 = 0;
+/// On Windows also a lock that a living program may own, as a gem does forever after an exception.
+pub const MAPVAR_UNLOCK_ANY: u32 = 1;
 
 /// How often the lock was acquired.
 pub const MAPVAR_LOCK_STAT_TAKEN: u32 = 1;
@@ -146,18 +151,23 @@ pub extern "C" fn mapvar_options_base_address(options: *mut mapvar_options, addr
 }
 
 /// Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
-/// can detect it. `force`, not 0: also if a living program may own it, as a gem does forever after
-/// an exception. `freed` (may be NULL) is 1 if the lock was held, else 0. Waits for up to a second.
+/// can detect it. `whose` is one of MAPVAR_UNLOCK_…. `freed` (may be NULL) is 1 if the lock was
+/// held, else 0. Waits for up to a second.
 /// Errors: MAPVAR_TIMED_OUT if a living program may own it; MAPVAR_NOT_FOUND.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_unlock(
     options: *mut mapvar_options,
-    force: i32,
+    whose: u32,
     freed: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     run_call("mapvar_options_unlock", || {
         let options = options_of(options)?;
-        let found = options.unlock(force != 0)?;
+        let whose = match whose {
+            MAPVAR_UNLOCK_ABANDONED => Unlock::Abandoned,
+            MAPVAR_UNLOCK_ANY => Unlock::Any,
+            _ => return Err(none("whose", whose, "MAPVAR_UNLOCK_…")),
+        };
+        let found = options.unlock(whose)?;
         offer(freed, (found == Unlocked::Freed).into());
         Ok(())
     })

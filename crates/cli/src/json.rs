@@ -222,11 +222,26 @@ impl<'a> Parser<'a> {
             "true" => Some(Value::Bool(true)),
             "false" => Some(Value::Bool(false)),
             "NaN" | "inf" | "-inf" => word.parse().ok().map(Value::F64),
-            _ if word.starts_with("0x") => literal::bytes(word).map(Value::Bytes),
+            _ if word.starts_with("0x") => match literal::bytes(word).map(Value::Bytes) {
+                None => {
+                    return Err(format!(
+                        "{word} is not bytes, pairs of hexadecimal digits as 0x00ff"
+                    ));
+                }
+                bytes => bytes,
+            },
             // JSON's zero has a sign, which only a float keeps.
             "-0" => Some(Value::F64(-0.0)),
-            _ if !is_number(word) => None,
-            _ if word.contains(['.', 'e', 'E']) => literal::float(word).map(Value::F64),
+            _ if !is_number(word) => {
+                if word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
+                    return Err(format!("{word} is no number of JSON, at byte {}", self.at));
+                }
+                None
+            }
+            _ if word.contains(['.', 'e', 'E']) => match literal::float(word).map(Value::F64) {
+                None => return Err(format!("the number {word} does not fit a float of 64 bits")),
+                float => float,
+            },
             _ => match literal::whole(word) {
                 None => return Err(format!("the number {word} does not fit 64 bits")),
                 whole => whole,
@@ -355,6 +370,7 @@ mod tests {
             "+1",
             "1e",
             "1e999",
+            "1e-400",
             "--1",
             "0xf",
             "0xfg",
@@ -372,6 +388,22 @@ mod tests {
         assert!(parse(&nested(129)).is_err());
         assert!(parse(&"[".repeat(1_000_000)).is_err());
         assert!(parse(&"{\"a\":".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn a_wrong_number_is_named() {
+        for (typed, part) in [
+            ("[1e400]", "the number 1e400 does not fit a float"),
+            ("[1e-400]", "the number 1e-400 does not fit a float"),
+            ("[1, 01]", "01 is no number of JSON, at byte 4"),
+            ("[1.]", "1. is no number"),
+            ("-", "- is no number"),
+            ("0xf", "0xf is not bytes"),
+        ] {
+            let error = parse(typed).expect_err(typed);
+            assert!(error.contains(part), "{typed}: {error}");
+        }
+        assert!(parse("hello").expect_err("no JSON").contains("expected a value"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use mapvar::Value;
 
-/// Parses a float. A number that no float holds, because it is too large or a whole number with too
-/// many digits, is none; other decimals are rounded.
+/// Parses a float. A number that no float holds, because it is too large, too small, or a whole number
+/// with too many digits, is none; other decimals are rounded.
 pub(crate) fn float(text: &str) -> Option<f64> {
     let value = text.parse::<f64>().ok()?;
     let is_digits = text.contains(|c: char| c.is_ascii_digit());
@@ -11,7 +11,10 @@ pub(crate) fn float(text: &str) -> Option<f64> {
     let held = text
         .parse::<i128>()
         .map_or(value.is_finite() || !is_digits, |whole| value as i128 == whole);
-    held.then_some(value)
+    // What rounds to zero is no zero.
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let vanished = value == 0.0 && digits.contains(|c: char| matches!(c, '1'..='9'));
+    (held && !vanished).then_some(value)
 }
 
 pub(crate) fn whole(text: &str) -> Option<Value> {

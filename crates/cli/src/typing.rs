@@ -11,15 +11,30 @@ pub(crate) fn value(
     text: &str,
     fresh: impl FnOnce(&str) -> Value,
 ) -> Result<Value> {
-    match old(map, var)? {
+    match old(map, var).map_err(|error| with_way_out(map, var, error))? {
         None | Some(Value::Nil) => Ok(fresh(text)),
         Some(old) => parse::of_kind(text, &old).map_err(|wrong| {
-            let kind = old.kind().name();
-            Error::new(ErrorKind::WrongKind, "set", format!("variable {var:?}")).detail(format!(
-                "its kind is {kind}, and {wrong}; --type TYPE sets a value of another kind"
-            ))
+            let (kind, object) = (old.kind().name(), field::object(map, var));
+            let is_field = field::find(map, var).is_some();
+            let way_out = if is_field { "" } else { "; --type TYPE sets a value of another kind" };
+            Error::new(ErrorKind::WrongKind, "set variable", object)
+                .detail(format!("its kind is {kind}, and {wrong}{way_out}"))
         }),
     }
+}
+
+/// Says how to set a variable whose kind is not known, since its value cannot be read.
+fn with_way_out(map: &Map, var: &str, error: Error) -> Error {
+    let unreadable =
+        matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::WrongKind | ErrorKind::TooLarge);
+    if !unreadable || field::find(map, var).is_some() {
+        return error;
+    }
+    let said = error.to_string();
+    let head = format!("{} {}: ", error.operation(), error.object());
+    let detail = said.strip_prefix(&head).unwrap_or(&said);
+    let detail = format!("{detail}; --type TYPE sets a value all the same");
+    error.detail(detail)
 }
 
 /// Returns the variable's value, if it exists.

@@ -15,7 +15,7 @@ mod common;
 use common::{Owned, Watchdog, child, role, start, unique};
 use mapvar::{
     Compared, ErrorKind, Format, Map, MapOptions, Scope, Value, Version,
-    gem::{OnClobber, Unlocked},
+    gem::{OnClobber, Unlock, Unlocked},
     section::{Name, Section, View},
 };
 use std::{
@@ -618,7 +618,7 @@ fn a_process_that_is_killed_keeps_no_lock() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(options(&name).unlock(false).unwrap(), Unlocked::WasFree);
+    assert_eq!(options(&name).unlock(Unlock::Abandoned).unwrap(), Unlocked::WasFree);
     assert!(map.as_gem().unwrap().lock_stat().unwrap().taken > 0);
 }
 

@@ -432,6 +432,17 @@ fn large_structs_lie_in_extents() {
 }
 
 #[test]
+fn a_number_that_does_not_fit_is_named_in_short() {
+    let (map, _) = map("plain-range");
+    map.plain::<Car>("car").unwrap().set(car()).unwrap();
+    let error = map.set_field("car", "rpm", &Value::F64(1e300)).unwrap_err().to_string();
+    assert!(error.ends_with(": 1e300 does not fit f32; give a number that fits"), "{error}");
+    map.set("large", 1e300).unwrap();
+    let error = map.get::<f32>("large").unwrap_err().to_string();
+    assert!(error.ends_with(": 1e300 does not fit f32; ask for a wider type"), "{error}");
+}
+
+#[test]
 fn a_copy_and_a_repair_carry_the_layout() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

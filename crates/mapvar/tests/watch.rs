@@ -364,6 +364,12 @@ fn a_value_that_cannot_be_read_hides_no_other_variable() {
     watch.recv().unwrap_err();
     map.set("later", 4).unwrap();
     assert_eq!(watch.recv().unwrap().name(), "later");
+    // A condition that does not need the variable is waited for all the same.
+    let never = |_: &Map| Ok::<_, mapvar::Error>(false);
+    assert!(!map.wait_until(["foo", "later"], Duration::from_millis(20), never).unwrap());
+    let needs = |map: &Map| Ok::<_, mapvar::Error>(map.get::<i64>("foo")? == 5);
+    let error = map.wait_until(["foo", "later"], LONG, needs).unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Corrupt, "get variable"));
     map.set("foo", 5).unwrap();
     assert_eq!(watch.recv().unwrap().get::<i64>().unwrap(), 5);
 }

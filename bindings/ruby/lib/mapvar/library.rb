@@ -85,7 +85,7 @@ module Mapvar
     waits :mapvar_options_create, :handle, :out
     waits :mapvar_options_open, :handle, :out
     waits :mapvar_options_open_or_create, :handle, :out
-    waits :mapvar_options_unlock, :handle, :int32, :out
+    waits :mapvar_options_unlock, :handle, :uint32, :out
 
     waits :mapvar_map_close, :handle
     quick :mapvar_map_was_created, :handle, :out

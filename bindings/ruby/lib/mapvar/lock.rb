@@ -108,11 +108,11 @@ module Mapvar
     # Waits in slices, and keeps the place in the queue between them. Returns the code of the last wait.
     def take(shared, timeout, out)
       queue = ->(out) { patiently { Library.mapvar_lock_queue(@owned.handle, shared, out) } }
-      Library.with(:mapvar_ticket_free, queue) do |place|
+      Library.with(:mapvar_ticket_free, queue) do |ticket|
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         Library.patiently(timeout) do
           left = timeout - (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began)
-          Library.mapvar_ticket_wait(place, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
+          Library.mapvar_ticket_wait(ticket, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
         end
       end
     end

@@ -85,10 +85,11 @@ module Mapvar
       #
       # @param name (see .open)
       # @param file (see .create)
-      # @param force [Boolean] also if a living program may own it, as the gem does forever after an exception
+      # @param whose [:abandoned, :any] with :any also if a living program may own it, as the gem does forever after
+      #   an exception
       # @return [Boolean] whether it was held
-      def unlock(name = nil, file: nil, scope: nil, force: false)
-        Opening.new(name: name, file: file, scope: scope, format: :marshal).unlock(force)
+      def unlock(name = nil, file: nil, scope: nil, whose: :abandoned)
+        Opening.new(name: name, file: file, scope: scope, format: :marshal).unlock(whose)
       end
 
       # @api private

@@ -8,6 +8,7 @@ module Mapvar
     SCOPES = { local: 0, global: 1 }.freeze
     RECOVER = { never: 0, after_restart: 1, accept_loss: 2 }.freeze
     CLOBBER = { accept: 0, reassert: 1, error: 2 }.freeze
+    UNLOCK = { abandoned: 0, any: 1 }.freeze
     # The default timeouts, in seconds.
     TIMEOUTS = { mapvar: 5.0, marshal: 1.0 }.freeze
 
@@ -51,9 +52,10 @@ module Mapvar
     end
 
     # @return [Boolean] whether the lock of a gem's map was held
-    def unlock(force)
+    def unlock(whose)
+      whose = pick(:whose, UNLOCK, whose)
       options do |options|
-        Library.number(:int32) { |out| Library.mapvar_options_unlock(options, force ? 1 : 0, out) } == 1
+        Library.number(:int32) { |out| Library.mapvar_options_unlock(options, whose, out) } == 1
       end
     end
 

@@ -200,7 +200,8 @@ pub extern "C" fn mapvar_salvage_lost_count(
 
 /// Reports the loss at `index`, from 0 on: where the damage is, whether an older value was saved
 /// (1), the variable's name as far as it is known (else NULL), and what is wrong. The texts live as
-/// in mapvar_check_finding.
+/// in mapvar_check_finding. A plain struct whose layout is damaged is a loss, and its bytes are saved
+/// nevertheless.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_lost(
     salvage: *mut mapvar_salvage,

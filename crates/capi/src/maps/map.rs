@@ -170,7 +170,8 @@ pub extern "C" fn mapvar_map_recovery(
 /// NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 /// much meanwhile that the values, each of them whole, are of different moments.
 /// A variable whose value cannot be read is left out: the call copies the others, stores both
-/// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
+/// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT). A plain
+/// struct whose layout is damaged counts as left out, and its bytes are copied nevertheless.
 /// Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 /// map, and those of setting a variable and of mapvar_map_flush.
 #[unsafe(no_mangle)]

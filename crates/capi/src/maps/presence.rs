@@ -77,7 +77,7 @@ fn described(one: Participant) -> Value {
     let watches = match one.watches {
         None => Value::Nil,
         Some(Watches::Variable(name)) => Value::Str(name),
-        Some(Watches::Others) => Value::Bool(true),
+        Some(_) => Value::Bool(true),
     };
     let pairs = [
         ("pid", Value::I64(one.holder.pid.into())),

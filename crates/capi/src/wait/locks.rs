@@ -63,10 +63,10 @@ pub extern "C" fn mapvar_lock_take(
 pub extern "C" fn mapvar_lock_queue(
     lock: *mut mapvar_lock,
     shared: i32,
-    place: Option<&mut MaybeUninit<*mut mapvar_ticket>>,
+    ticket: Option<&mut MaybeUninit<*mut mapvar_ticket>>,
 ) -> i32 {
     run_call("mapvar_lock_queue", || {
-        make_within("place", place, lock, |lock| {
+        make_within("ticket", ticket, lock, |lock| {
             let mode = if shared == 0 { LockMode::Exclusive } else { LockMode::Shared };
             lock.queue(mode).map(Turns::new)
         })
@@ -77,18 +77,18 @@ pub extern "C" fn mapvar_lock_queue(
 /// again.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_ticket_wait(
-    place: *mut mapvar_ticket,
+    ticket: *mut mapvar_ticket,
     milliseconds: u64,
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
     run_call("mapvar_ticket_wait", || {
         make("held", held, || {
-            with(place, |place| match place.within(timeout)? {
+            with(ticket, |ticket| match ticket.within(timeout)? {
                 Some(mut turn) => turn.wait(timeout),
                 None => Err(crate::base::errors::refused(
                     ErrorKind::TimedOut,
-                    "place",
+                    "ticket",
                     "another thread waits by it; each needs a place of its own",
                 )),
             })
@@ -98,8 +98,8 @@ pub extern "C" fn mapvar_ticket_wait(
 
 /// Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_ticket_free(place: *mut mapvar_ticket) -> i32 {
-    run_call("mapvar_ticket_free", || close(place).map(drop))
+pub extern "C" fn mapvar_ticket_free(ticket: *mut mapvar_ticket) -> i32 {
+    run_call("mapvar_ticket_free", || close(ticket).map(drop))
 }
 
 /// Acquires the lock if that is possible at once. NULL if another owner has it or others came
@@ -187,6 +187,8 @@ pub extern "C" fn mapvar_held_abandoned(
             process.write(match held.acquired() {
                 Acquired::Clean => 0,
                 Acquired::Abandoned(dead) | Acquired::AbandonedShared(dead) => dead.pid,
+                // An outcome of a later version is not a clean one.
+                _ => u32::MAX,
             });
             Ok(())
         })

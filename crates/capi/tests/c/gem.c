@@ -125,9 +125,9 @@ static void the_lock(const char *name) {
     CHECK(figure(map, MAPVAR_LOCK_STAT_RECOVERED) == 0 && figure(map, MAPVAR_LOCK_STAT_BROKEN) == 0);
     uint64_t longest = figure(map, MAPVAR_LOCK_STAT_LONGEST), p99 = figure(map, MAPVAR_LOCK_STAT_P99);
     CHECK(longest > 0 && p99 <= longest && figure(map, MAPVAR_LOCK_STAT_MEDIAN) <= p99);
-    OK(mapvar_options_unlock(options, 0, &freed));
+    OK(mapvar_options_unlock(options, MAPVAR_UNLOCK_ABANDONED, &freed));
     CHECK(freed == 0);
-    OK(mapvar_options_unlock(options, 1, NULL));
+    OK(mapvar_options_unlock(options, MAPVAR_UNLOCK_ANY, NULL));
 #ifdef _WIN32
     // Like a gem after an exception: it lives, and keeps the lock.
     char lock[80];
@@ -136,8 +136,8 @@ static void the_lock(const char *name) {
     HANDLE semaphore = CreateSemaphoreA(NULL, 1, 1, lock);
     CHECK(semaphore != NULL && WaitForSingleObject(semaphore, 1000) == WAIT_OBJECT_0);
     CHECK(mapvar_map_set_i64(map, "foo", N, 3) == MAPVAR_TIMED_OUT);
-    CHECK(mapvar_options_unlock(options, 0, &freed) == MAPVAR_TIMED_OUT && freed == 0);
-    OK(mapvar_options_unlock(options, 1, &freed));
+    CHECK(mapvar_options_unlock(options, MAPVAR_UNLOCK_ABANDONED, &freed) == MAPVAR_TIMED_OUT && freed == 0);
+    OK(mapvar_options_unlock(options, MAPVAR_UNLOCK_ANY, &freed));
     CHECK(freed == 1);
     OK(mapvar_map_set_i64(map, "foo", N, 3));
     // A lock whose last handle is gone with its owner needs no manual action.

@@ -105,8 +105,109 @@ fn a_field_is_watched_and_waited_for() {
     assert_eq!(watch.line(), "car.rpm\tfloat\t7.0");
 
     run(["wait-for", sim, "car.rpm=7.0", "car.gear=2", "--timeout", "20s"]).ok();
-    run(["wait-for", sim, "car.rpm=8.0", "--timeout", "100ms"]).fails(29);
+    let error = run(["wait-for", sim, "car.rpm=8.0", "no", "--timeout", "100ms"]).fails(29);
+    for part in ["car.rpm=8.0 no in map", sim, "car.rpm is 7.0", "there is no no"] {
+        assert!(error.contains(part), "{error}");
+    }
     run(["wait-for", sim, "!car.speed", "--timeout", "20s"]).ok();
+}
+
+#[test]
+fn a_field_that_no_struct_has_is_not_waited_for() {
+    let sim = &unique("struct-typo");
+    let _held = Held::new([sim.as_str()]);
+    let map = Map::open(sim).unwrap();
+    map.plain::<Car>("car").unwrap().set(CAR).unwrap();
+    // Without a limit of time: each would wait for ever.
+    for words in [
+        &["watch", sim, "car.nope"][..],
+        &["watch", sim, "other", "car.wheels.7"],
+        &["wait-for", sim, "car.nope=1"],
+        &["wait-for", sim, "car.nope!=1"],
+        &["wait-for", sim, "car.nope"],
+    ] {
+        let error = run(words).fails(1);
+        assert!(error.contains("of \"car\" of map") && error.contains(sim), "{error}");
+    }
+    run(["wait-for", sim, "!car.nope"]).ok();
+    // The struct comes later, and does not have the field either.
+    map.remove("car").unwrap();
+    let waits = Running::new(["wait-for", sim, "car.nope=1"]);
+    await_participants(sim, 3);
+    map.plain::<Car>("car").unwrap().set(CAR).unwrap();
+    assert_eq!(waits.ends(), Some(1));
+}
+
+#[test]
+fn messages_name_the_map_and_what_helps() {
+    let sim = &unique("struct-words");
+    let _held = Held::new([sim.as_str()]);
+    let map = Map::open(sim).unwrap();
+    map.plain::<Car>("car").unwrap().set(CAR).unwrap();
+    map.set("f", 1.5).unwrap();
+    map.set("y", mapvar::Value::Dict(vec![("k".into(), 1.into())])).unwrap();
+    let of = |what: &str| format!("{what:?} of map {sim:?}");
+    let error = run(["set", sim, "f", "fast"]).fails(13);
+    assert!(error.contains(&of("f")) && error.contains("--type"), "{error}");
+    let error = run(["set", sim, "car.gear", "fast"]).fails(13);
+    assert!(error.contains(&of("car.gear")) && !error.contains("--type"), "{error}");
+    let error = run(["set", sim, "car.rpm", "1e300"]).fails(14);
+    assert!(error.contains("1e300 does not fit f32; give a number that fits"), "{error}");
+    let error = run(["rm", sim, "car.rpm"]).fails(1);
+    assert!(error.contains(&of("car.rpm")) && error.contains("field of the struct"), "{error}");
+    let error = run(["rm", sim, "none"]).fails(1);
+    assert!(error.contains(&of("none")), "{error}");
+    let error = run(["hold", sim, "--join", "--ephemeral", "car.gear=4", "--", PROGRAM]).fails(19);
+    assert!(error.contains(&of("car.gear")), "{error}");
+    for words in [["get", sim, "y.k"], ["get", sim, "y.k.k"]] {
+        let error = run(words).fails(1);
+        assert!(error.contains("only structs have VAR.FIELD"), "{error}");
+    }
+    let ran = run(["set", sim, "y.k", "5"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.err.contains("variable \"y.k\" is new: only structs"), "{ran:?}");
+    run(["set", sim, "y.k", "6"]).ok();
+    let error = run(["unlock", sim, "none", "--force", "--timeout", "1ms"]);
+    assert_eq!(error.code, Some(0), "{error:?}");
+}
+
+#[test]
+fn a_damaged_layout_is_reported_by_each_command() {
+    let folder = Folder::new();
+    let (one, two, three) = (&folder.path("one"), &folder.path("two"), &folder.path("three"));
+    let map = Map::options().file(one).create().unwrap();
+    map.plain::<Car>("car").unwrap().set(CAR).unwrap();
+    map.set("other", 1).unwrap();
+    map.close().unwrap();
+    let mut bytes = std::fs::read(one).unwrap();
+    let at = bytes.windows(7).position(|bytes| bytes == b"\x06wheels").unwrap();
+    bytes[at + 6] = b'z';
+    std::fs::write(one, bytes).unwrap();
+
+    let check = run(["check", "--file", one]);
+    let text = String::from_utf8(check.out).unwrap();
+    assert_eq!(check.code, Some(1), "{text}");
+    assert!(text.contains("variable \"car\": it is a struct whose layout, "), "{text}");
+    assert!(text.ends_with("2 variables, 2 faults, 0 notes\n"), "{text}");
+    let copy = run(["copy", "--file", one, "--into", two]);
+    assert_eq!(copy.code, Some(1), "{copy:?}");
+    assert!(copy.err.contains("\"car\" of map file"), "{copy:?}");
+    assert!(copy.err.contains("1 variable copied; 1 left out"), "{copy:?}");
+    let repair = run(["repair", "--file", one, "--into", three]);
+    let text = String::from_utf8(repair.out).unwrap();
+    assert_eq!(repair.code, Some(1), "{text}");
+    assert!(text.ends_with("1 variable saved, 0 of them with an older value; 1 lost\n"), "{text}");
+    for file in [two, three] {
+        let error = run(["get", "--file", file, "car"]).fails(26);
+        assert!(error.contains("the map does not have"), "{error}");
+    }
+
+    let error = run(["set", "--file", one, "car", "5"]).fails(26);
+    assert!(error.contains("is damaged") && error.contains("; --type TYPE sets a"), "{error}");
+    let error = run(["set", "--file", one, "car.gear", "5"]).fails(26);
+    assert!(error.contains("is damaged") && !error.contains("--type"), "{error}");
+    run(["set", "--file", one, "car", "5", "--type", "int"]).ok();
+    assert_eq!(run(["get", "--file", one, "car"]).ok(), "5\n");
 }
 
 #[test]

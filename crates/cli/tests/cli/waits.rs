@@ -27,6 +27,11 @@ impl Running {
     pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(Duration::from_secs(20)).expect("a line")
     }
+
+    /// Waits for the end; returns the exit code.
+    pub(crate) fn ends(mut self) -> Option<i32> {
+        wait(&mut self.child).code()
+    }
 }
 
 impl Drop for Running {
@@ -348,6 +353,29 @@ fn a_script_waits_until_a_map_exists() {
     let text = &folder.path("text");
     std::fs::write(text, "no map").unwrap();
     run(["wait-for", "--file", text]).fails(24);
+}
+
+#[test]
+fn check_and_unlock_wait_for_a_map_too() {
+    let folder = Folder::new();
+    let file = &folder.path("late.map");
+    run(["check", "--file", file, "--wait", "30ms"]).fails(11);
+    let mut check = Running::new(["check", "--file", file, "--wait", "20s"]);
+    thread::sleep(Duration::from_millis(100));
+    assert!(check.child.try_wait().unwrap().is_none());
+    // Complete under another name: a check of a file that is being made finds no map in it.
+    let whole = &folder.path("whole.map");
+    run(["set", "--file", whole, "foo", "1"]).ok();
+    std::fs::rename(whole, file).unwrap();
+    assert_eq!(check.line(), "1 variable, 0 faults, 0 notes");
+    assert_eq!(check.ends(), Some(0));
+
+    let name = &unique("late-gem");
+    run(["unlock", name, "--wait", "30ms"]).fails(11);
+    let unlock = Running::new(["unlock", name, "--wait", "20s"]);
+    let _held = Held::new([name, "--format", "marshal"]);
+    assert_eq!(unlock.line(), "its lock was free");
+    assert_eq!(unlock.ends(), Some(0));
 }
 
 /// A value that no environment can have is left out of the command's; the watch goes on.

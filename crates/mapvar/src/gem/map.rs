@@ -16,7 +16,7 @@
 
 use crate::{
     gem::hold_times::Times,
-    gem::report::{Clobbered, LockStat, OnClobber, Unlocked},
+    gem::report::{Clobbered, LockStat, OnClobber, Unlock, Unlocked},
     gem::value::kind_of,
     name::checked_length,
     report::{Format, Stat},
@@ -104,9 +104,9 @@ fn is_hash(bytes: &[u8]) -> bool {
 }
 
 /// See [`crate::MapOptions::unlock`].
-pub(crate) fn unlock(spec: &Spec, force: bool) -> Result<Unlocked> {
+pub(crate) fn unlock(spec: &Spec, whose: Unlock) -> Result<Unlocked> {
     let section = spec.section.open()?;
-    let held = RubyLock::of(&section)?.unlock(force)?;
+    let held = RubyLock::of(&section)?.unlock(whose == Unlock::Any)?;
     Ok(if held { Unlocked::Freed } else { Unlocked::WasFree })
 }
 

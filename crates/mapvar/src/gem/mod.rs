@@ -19,6 +19,6 @@ pub(crate) mod gem_map;
 pub use {
     gem_map::GemMap,
     options::GemOptions,
-    report::{Clobbered, LockStat, OnClobber, Unlocked},
+    report::{Clobbered, LockStat, OnClobber, Unlock, Unlocked},
     value::marshal_classes,
 };

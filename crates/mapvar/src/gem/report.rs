@@ -62,13 +62,23 @@ pub struct Clobbered {
     pub names: Vec<String>,
 }
 
+/// Whose lock [`MapOptions::unlock`](crate::MapOptions::unlock) frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unlock {
+    /// That of a process that is known to be dead.
+    Abandoned,
+    /// On Windows also one that a living program may own.
+    Any,
+}
+
 /// The outcome of [`MapOptions::unlock`](crate::MapOptions::unlock).
 ///
 /// ```
 /// # let name = format!("doc-unlocked.{}", std::process::id());
-/// # use mapvar::{Format, Map, gem::Unlocked};
+/// # use mapvar::{Format, Map, gem::{Unlock, Unlocked}};
 /// # let map = Map::options().name(&name).format(Format::Marshal).create()?;
-/// match Map::options().name(&name).unlock(false)? {
+/// match Map::options().name(&name).unlock(Unlock::Abandoned)? {
 ///     Unlocked::Freed => println!("freed the lock of a dead process"),
 ///     _ => println!("the lock was free"),
 /// }

@@ -240,7 +240,8 @@ impl<T: Scalar> Atomic<T> {
     /// Stores a value and returns the previous one.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load) and [`store`](Self::store).
+    /// Those of [`load`](Self::load) and [`store`](Self::store). An `i32`, `u32`, `isize` or `usize`
+    /// is swapped by a loop, which can fail with [`ErrorKind::Conflict`] as [`update`](Self::update).
     #[inline]
     pub fn swap(&self, value: T) -> Result<T> {
         if T::WIDE {

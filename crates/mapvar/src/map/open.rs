@@ -104,12 +104,17 @@ impl MapOptions {
     /// drive or on FUSE ([`allow_network`](Self::allow_network)). Opening also fails with
     /// `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a lock is alive.
     pub fn open(&self) -> Result<Map> {
+        self.awaited(|| self.obtain("open", Want::Open))
+    }
+
+    /// Repeats the attempt while there is no map, for as long as [`wait`](Self::wait) says.
+    pub(crate) fn awaited<T>(&self, attempt: impl Fn() -> Result<T>) -> Result<T> {
         // A deadline that the clock cannot represent is never reached: then there is none.
         let deadline = Instant::now().checked_add(self.wait);
         loop {
-            let error = match self.obtain("open", Want::Open) {
+            let error = match attempt() {
                 Err(error) if error.kind() == ErrorKind::NotFound => error,
-                opened => return opened,
+                done => return done,
             };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             match left {

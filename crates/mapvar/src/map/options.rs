@@ -199,8 +199,8 @@ impl MapOptions {
         self
     }
 
-    /// Sets how long [`open`](Self::open) waits for a map that does not exist yet; not at all by
-    /// default.
+    /// Sets how long [`open`](Self::open), [`check`](Self::check), [`salvage`](Self::salvage) and
+    /// `unlock` wait for a map that does not exist yet; not at all by default.
     ///
     /// The system reports no new names, so it looks every 20 ms.
     ///

@@ -74,7 +74,7 @@ impl<T> Var<T> {
             .target
             .with(GET, |handle| self.target.stored.inner.store.read(handle, |view| view.kind()))?;
         Kind::of(number).ok_or_else(|| {
-            Error::new(ErrorKind::WrongKind, GET, self.name())
+            Error::new(ErrorKind::WrongKind, GET, self.target.stored.variable(self.name()))
                 .detail("it is of a kind that this version does not know")
         })
     }

@@ -11,7 +11,7 @@ use rmp::encode;
 const MOST: usize = 64 << 20;
 
 /// Returns the dictionary of the fields.
-pub(super) fn dict(layout: &Layout, bytes: &[u8]) -> Result<OwnedValue, Flaw> {
+pub(crate) fn dict(layout: &Layout, bytes: &[u8]) -> Result<OwnedValue, Flaw> {
     if bytes.len() != layout.size() {
         return Err(Flaw::new(
             ErrorKind::Corrupt,

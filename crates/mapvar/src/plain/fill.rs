@@ -65,7 +65,7 @@ fn fill_scalar(scalar: Scalar, value: &Value, to: &mut [u8]) -> Result<()> {
 /// Converts as `get` does.
 fn fill_as<T: PlainField + DeserializeOwned>(value: &Value, to: &mut [u8]) -> Result<()> {
     let captured = codec::encode(value, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
-    codec::decode::<T>(captured)?.write(to);
+    codec::decode_for_field::<T>(captured)?.write(to);
     Ok(())
 }
 

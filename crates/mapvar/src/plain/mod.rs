@@ -32,11 +32,11 @@ mod captured;
 mod published;
 
 pub(crate) use captured::{Captured, other};
-pub(crate) use dict::part_of;
+pub(crate) use dict::{dict, part_of};
 pub(crate) use fill::{fill, fill_struct};
-pub(crate) use published::{Found, Layouts, PREFIX, description_of};
+pub(crate) use published::{Found, Layouts, PREFIX, description_of, name_of};
 pub(crate) use shape::Flaw;
-pub(crate) use wire::{described, description, number};
+pub(crate) use wire::{description, number};
 
 pub use shape::{Field, Layout, Scalar, Shape};
 pub use typed::{Plain, PlainField};

@@ -10,7 +10,7 @@ use super::{
 };
 use mapvar_engine::{
     error::EngineError,
-    mem::mapped::Mapped,
+    mem::{Mem, mapped::Mapped},
     store::Store,
     value::{Data, Kind, OwnedValue, Raw, SlotView},
     variable::named::AGAIN,
@@ -33,7 +33,7 @@ pub(crate) struct Layouts(Mutex<HashMap<u32, Arc<Layout>>>);
 const MOST_KNOWN: usize = 1024;
 
 /// Returns the name of the hidden variable for the layout with this number.
-fn name_of(id: u32) -> String {
+pub(crate) fn name_of(id: u32) -> String {
     format!("{PREFIX}{id:08x}")
 }
 
@@ -43,6 +43,26 @@ pub(crate) enum Found {
     /// What it holds has another number.
     Damaged,
     Description(Vec<u8>),
+}
+
+impl Found {
+    /// Returns the layout, of which this is the number, or why there is none.
+    pub(crate) fn layout(&self, id: u32) -> std::result::Result<Layout, Flaw> {
+        let missing = |what: &str| {
+            Flaw::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "it is a struct whose layout, {id:08x}, {what}; the next program that opens \
+                     it by its type stores the layout again"
+                ),
+            )
+        };
+        match self {
+            Self::Absent => Err(missing("the map does not have")),
+            Self::Damaged => Err(missing("is damaged")),
+            Self::Description(bytes) => described(bytes),
+        }
+    }
 }
 
 impl Layouts {
@@ -55,21 +75,7 @@ impl Layouts {
         if let Some(layout) = self.known().get(&id) {
             return Ok(Ok(Arc::clone(layout)));
         }
-        let missing = |what: &str| {
-            Flaw::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "it is a struct whose layout, {id:08x}, {what}; the next program that opens \
-                     it by its type stores the layout again"
-                ),
-            )
-        };
-        let layout = match description_of(store, id)? {
-            Found::Absent => Err(missing("the map does not have")),
-            Found::Damaged => Err(missing("is damaged")),
-            Found::Description(bytes) => described(&bytes),
-        };
-        Ok(layout.map(|layout| {
+        Ok(description_of(store, id)?.layout(id).map(|layout| {
             let layout = Arc::new(layout);
             let mut known = self.known();
             if known.len() >= MOST_KNOWN {
@@ -194,9 +200,9 @@ impl Layouts {
 }
 
 /// Reads the description of the layout with this number.
-pub(crate) fn description_of(store: &Store<Mapped>, id: u32) -> Result<Found, EngineError> {
+pub(crate) fn description_of<M: Mem>(store: &Store<M>, id: u32) -> Result<Found, EngineError> {
     let name = name_of(id);
-    let take = |view: SlotView<'_, Mapped>| {
+    let take = |view: SlotView<'_, M>| {
         (view.kind() == Kind::Bytes as u8 && view.len() <= MOST).then(|| view.capture())
     };
     Ok(match store.read_named(store.query(name.as_bytes()), take)? {

@@ -342,6 +342,12 @@ impl Flaw {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
     }
+
+    /// Whether no version of this library can use it. What a later version wrote is no damage, nor
+    /// is what is too long for a dictionary.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.kind == ErrorKind::Corrupt
+    }
 }
 
 impl From<Flaw> for Error {

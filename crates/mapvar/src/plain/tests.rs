@@ -1,6 +1,6 @@
 //! Descriptions, as any process may write them.
 
-use super::{Field, Layout, Scalar, Shape, described, description};
+use super::{Field, Layout, Scalar, Shape, description, wire::described};
 use mapvar_os::ErrorKind;
 
 fn layout() -> Layout {

@@ -4,10 +4,11 @@
 //! if repeated reads find it unchanged.
 
 use crate::{
-    Kind, Map, MapOptions, Value,
+    Map, MapOptions,
     map::Body,
     map::open::trust::{Relation, identity, relation},
     repair::open::{Region, open_region},
+    repair::structs,
     value::codec,
 };
 use mapvar_engine::{
@@ -47,35 +48,16 @@ impl Map {
     pub fn check(&self) -> Result<Check> {
         match &self.0 {
             Body::Store(map) => {
-                let check = map
-                    .run(|| {
-                        let late = deadline(map.inner.check_timeout);
-                        map.inner.store.check(&[], true, codec::is_message_pack, &late)
-                    })
-                    .map_err(|trouble: EngineError| trouble.during("check", map.object()))?;
-                Ok(self.check_structs(&check))
+                let late = deadline(map.inner.check_timeout);
+                let store = &map.inner.store;
+                map.run(|| {
+                    let check = store.check(&[], true, codec::is_message_pack, &late)?;
+                    structs::checked(store, &check, &late)
+                })
+                .map_err(|trouble: EngineError| trouble.during("check", map.object()))
             }
             Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
         }
-    }
-}
-
-impl Map {
-    /// Adds the plain structs that cannot be read by their layouts, which the engine does not know.
-    fn check_structs(&self, check: &Check) -> Check {
-        let mut findings = check.findings().to_vec();
-        // A variable that cannot be read at all is among the findings of the engine.
-        for entry in self.iter().flatten() {
-            if entry.kind().is_ok_and(|kind| kind == Kind::Plain)
-                && let Err(error) = entry.get::<Value>()
-            {
-                let mut finding = Finding::fault(0, error.to_string());
-                finding.variable = Some(entry.name().to_owned());
-                findings.push(finding);
-            }
-        }
-        findings.sort_by_key(|finding| finding.at);
-        Check::new(findings, check.variables())
     }
 }
 
@@ -116,7 +98,8 @@ impl MapOptions {
     /// [`TimedOut`](crate::ErrorKind::TimedOut) if it takes longer than the
     /// [`recovery_timeout`](Self::recovery_timeout); and the other errors of opening a section.
     pub fn check(&self) -> Result<Check> {
-        self.try_check().map_err(|error: Error| error.during("check", self.object()))
+        self.awaited(|| self.try_check())
+            .map_err(|error: Error| error.during("check", self.object()))
     }
 
     fn try_check(&self) -> Result<Check> {
@@ -130,6 +113,12 @@ impl MapOptions {
         known.extend(recovery(&region)?);
         let late = deadline(self.check_timeout());
         let check = region.store.check(&known, !seedless, codec::is_message_pack, &late);
+        let check = match check {
+            // Without the seed no layout can be looked up; the header is a fault then.
+            Ok(check) if seedless => Ok(check),
+            Ok(check) => structs::checked(&region.store, &check, &late),
+            late => late,
+        };
         let check = check.map_err(|trouble| trouble.during("check", self.object()))?;
         region.store.mem().lost().map_or(Ok(check), Err)
     }

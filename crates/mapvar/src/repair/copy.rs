@@ -4,20 +4,13 @@
 //! value is read as any reader reads it.
 
 use crate::{
-    Map, Value,
-    map::Body,
-    map::snapshot::Snapshot,
-    map::store_map::Stored,
-    plain::{Found, description_of},
-    repair::salvage::save,
-    value::codec,
+    Map, Value, map::Body, map::snapshot::Snapshot, map::store_map::Stored, plain::description_of,
+    repair::salvage::save, repair::structs::Judge, value::codec,
 };
-use mapvar_engine::{
-    error::EngineError,
-    value::{Kind, OwnedValue},
-};
+use mapvar_engine::{error::EngineError, value::OwnedValue};
 use mapvar_os::{Error, ErrorKind, Result};
-use std::collections::BTreeSet;
+
+const COPY: &str = "copy variable";
 
 /// How often all variables are read anew because one was created meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -32,7 +25,11 @@ pub struct Copied {
     /// 512 variables without a pause: each value is whole, and they are of different moments.
     pub at_one_instant: bool,
     /// The errors of the variables that were left out, since their values cannot be read. Each names
-    /// its variable.
+    /// its variable and the map.
+    ///
+    /// A plain struct whose layout is damaged is among them, and not among
+    /// [`variables`](Self::variables). Its bytes are copied nevertheless: the next program that
+    /// opens the variable by its type stores the layout again.
     pub lost: Vec<Error>,
 }
 
@@ -90,18 +87,23 @@ impl Map {
                 continue;
             }
             (copied.at_one_instant, copied.lost) = (at_one_instant, lost);
-            if let Body::Store(map) = &self.0 {
-                let all = seen.iter().flat_map(Snapshot::each).map(|(_, captured)| captured);
-                copy_layouts(map, target, all)?;
-            }
+            let mut judge = Judge::default();
             for (name, captured) in seen.iter().flat_map(Snapshot::each) {
                 let Some(atomic) = self.is_lasting(name)? else { continue };
                 match &self.0 {
-                    Body::Store(_) => save(target, name, atomic, captured)?,
+                    Body::Store(map) => {
+                        let flaw = carry(&mut judge, captured, map, target)?;
+                        save(target, name, atomic, captured)?;
+                        if let Some(flaw) = flaw {
+                            let error = Error::new(ErrorKind::Corrupt, COPY, map.variable(name));
+                            copied.lost.push(error.detail(format!("{flaw}; its bytes are copied")));
+                            continue;
+                        }
+                    }
                     Body::Gem(_) => match codec::decode::<Value>(captured.clone()) {
                         Ok(value) => target.set(name, &value)?,
                         Err(error) => {
-                            copied.lost.push(error.during("copy variable", format!("{name:?}")));
+                            copied.lost.push(self.lost(error, name));
                             continue;
                         }
                     },
@@ -114,6 +116,15 @@ impl Map {
             into.flush()?;
         }
         Ok(copied)
+    }
+
+    /// The error of a variable that is not copied.
+    fn lost(&self, error: Error, name: &str) -> Error {
+        let object = match &self.0 {
+            Body::Store(map) => map.object(),
+            Body::Gem(gem) => gem.object(),
+        };
+        error.during(COPY, format!("{name:?} of {object}"))
     }
 
     fn births(&self) -> Result<u64> {
@@ -145,7 +156,7 @@ impl Map {
             match self.snapshot([*name]) {
                 Ok(found) => seen.push(found),
                 Err(error) if is_of_a_value(&error) => {
-                    lost.push(error.during("copy variable", format!("{name:?}")));
+                    lost.push(self.lost(error, name));
                 }
                 Err(error) => return Err(error),
             }
@@ -167,25 +178,16 @@ impl Map {
     }
 }
 
-/// Copies the layouts of all plain structs among the values.
-fn copy_layouts<'a>(
+/// Gives `into` the layout of a value that is a plain struct; returns what is wrong if no reader of
+/// the copy can read the struct.
+fn carry(
+    judge: &mut Judge,
+    value: &OwnedValue,
     from: &Stored,
     into: &Stored,
-    values: impl Iterator<Item = &'a OwnedValue>,
-) -> Result<()> {
-    let plain = values.filter(|value| value.kind == Kind::Plain as u8);
-    let numbers: BTreeSet<u32> = plain.map(|value| value.type_id).collect();
-    let copied = from.run(|| {
-        for number in numbers {
-            // Without a layout the bytes are copied nevertheless: a program with the type can store
-            // the layout again.
-            if let Found::Description(bytes) = description_of(&from.inner.store, number)? {
-                into.inner.layouts.publish_description(&into.inner.store, &bytes)?;
-            }
-        }
-        Ok(())
-    });
-    copied.map_err(|trouble: EngineError| trouble.during("copy layouts into", into.object()))
+) -> Result<Option<String>> {
+    from.run(|| judge.carry(value, into, |id| description_of(&from.inner.store, id)))
+        .map_err(|trouble: EngineError| trouble.during("copy layouts into", into.object()))
 }
 
 /// Whether the error says that a value cannot be read, and not that the map cannot be used.

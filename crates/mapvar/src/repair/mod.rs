@@ -2,6 +2,7 @@
 //! use.
 
 mod open;
+mod structs;
 pub(crate) mod check;
 pub(crate) mod salvage;
 pub(crate) mod copy;

@@ -5,7 +5,7 @@
 
 use crate::{
     Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved, plain,
-    plain::described, repair::open::open_region, value::codec,
+    plain::Found, repair::open::open_region, repair::structs, repair::structs::Judge, value::codec,
 };
 use mapvar_engine::{
     error::EngineError,
@@ -14,9 +14,10 @@ use mapvar_engine::{
     layout::CHUNK,
     mem::read_only::ReadOnly,
     store::Store,
-    value::{Data, Kind, OwnedValue, Raw},
+    value::{Kind, OwnedValue, Raw},
 };
 use mapvar_os::{Error, ErrorKind, Result};
+use std::collections::HashMap;
 
 /// The outcome of [`MapOptions::salvage`].
 ///
@@ -40,7 +41,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Returns how many variables were saved, including those with an older value.
+    /// Returns how many variables were saved, including those with an older value, and without the
+    /// plain structs that no reader can read.
     pub fn saved(&self) -> u64 {
         self.saved
     }
@@ -60,6 +62,10 @@ impl MapOptions {
     /// If the newest value of a variable is damaged, the newest whole value of its older ones is
     /// saved. It is then reported as [lost](Salvage::lost) with [`older`](Lost::older). Damage is
     /// not detected if the bytes are still a valid text, number or sequence of bytes.
+    ///
+    /// A plain struct whose layout is damaged is [lost](Salvage::lost) too: no reader finds its
+    /// fields. Its bytes are saved nevertheless, and the next program that opens the variable by its
+    /// type stores the layout again.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -83,7 +89,8 @@ impl MapOptions {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if both are the same map; and the errors of
     /// opening a section, and of [`Map::set`] for the other map.
     pub fn salvage(&self, into: &Map) -> Result<Salvage> {
-        self.try_salvage(into).map_err(|error: Error| error.during("salvage", self.object()))
+        self.awaited(|| self.try_salvage(into))
+            .map_err(|error: Error| error.during("salvage", self.object()))
     }
 
     fn try_salvage(&self, into: &Map) -> Result<Salvage> {
@@ -107,7 +114,8 @@ impl MapOptions {
         }
         let mut salvage = Salvage::default();
         let found = store.survivors(region.bytes.div_ceil(CHUNK), &mut salvage.lost);
-        salvage_layouts(store, &found, into)?;
+        let mut layouts = layouts(store, &found);
+        let mut judge = Judge::default();
         // Locks are not copied: their owners use the damaged map.
         for (name, handle) in found.into_iter().filter(|(name, _)| !is_reserved(name.as_bytes())) {
             let (captured, lost) = store.newest_whole(handle, codec::is_message_pack);
@@ -116,8 +124,17 @@ impl MapOptions {
                 salvage.lost.push(Lost::new(at, Some(name.clone()), what, older));
             }
             if let Some(captured) = captured {
+                let find = |id| Ok(layouts.remove(&id).unwrap_or(Found::Absent));
+                let flaw = into.run(|| judge.carry(&captured, into, find)).map_err(
+                    |trouble: EngineError| trouble.during("save layouts into", into.object()),
+                )?;
                 save(into, &name, handle.atomic, &captured)?;
-                salvage.saved += 1;
+                if let Some(flaw) = flaw {
+                    let what = format!("{flaw}; its bytes are saved");
+                    salvage.lost.push(Lost::new(handle.at, Some(name), what, false));
+                } else {
+                    salvage.saved += 1;
+                }
             }
         }
         salvage.lost.sort_by_key(|lost| lost.at);
@@ -125,22 +142,14 @@ impl MapOptions {
     }
 }
 
-/// Copies the layouts of plain structs. One that is damaged is no loss: the values are saved, and a
-/// program with the type stores the layout again.
-fn salvage_layouts(
-    from: &Store<ReadOnly>,
-    found: &[(String, Handle)],
-    into: &Stored,
-) -> Result<()> {
-    for (_, handle) in found.iter().filter(|(name, _)| name.starts_with(plain::PREFIX)) {
-        let (captured, _) = from.newest_whole(*handle, codec::is_message_pack);
-        let Some(Data::Bytes(bytes)) = captured.map(|captured| captured.data) else { continue };
-        if described(&bytes).is_ok() {
-            into.run(|| into.inner.layouts.publish_description(&into.inner.store, &bytes))
-                .map_err(|trouble| trouble.during("save layouts into", into.object()))?;
-        }
-    }
-    Ok(())
+/// Returns the layouts of plain structs, by their numbers.
+fn layouts(store: &Store<ReadOnly>, found: &[(String, Handle)]) -> HashMap<u32, Found> {
+    let layout = |(name, handle): &(String, Handle)| {
+        let id = u32::from_str_radix(name.strip_prefix(plain::PREFIX)?, 16).ok()?;
+        let (captured, _) = store.newest_whole(*handle, codec::is_message_pack);
+        Some((id, structs::found(name, captured.as_ref())))
+    };
+    found.iter().filter_map(layout).collect()
 }
 
 /// Copies all variables of a gem map; a damaged one has no parts to save.

@@ -63,6 +63,7 @@ pub struct Claim {
 
 /// Whether a lock excludes all other owners, or exclusive ones only; for [`Lock::queue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LockMode {
     /// There is no other owner.
     Exclusive,

@@ -48,13 +48,14 @@ pub struct Participant {
 /// for participant in map.participants()? {
 ///     match participant.watches {
 ///         Some(Watches::Variable(name)) => println!("{} waits for {name}", participant.holder),
-///         Some(Watches::Others) => println!("{} waits", participant.holder),
+///         Some(_) => println!("{} waits", participant.holder),
 ///         None => {}
 ///     }
 /// }
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Watches {
     /// A change of this variable.
     Variable(String),

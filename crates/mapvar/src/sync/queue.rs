@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Acquired {
     /// All owners before have released the lock, as far as this owner has to know.
     Clean,

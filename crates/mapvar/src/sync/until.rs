@@ -1,6 +1,6 @@
 //! Waiting until a condition on variables holds.
 
-use crate::{Change, Map, PlainVar, Var, Watch, plain::Plain};
+use crate::{Change, Map, PlainVar, Var, Watch, plain::Plain, sync::watch::WATCH_ONE};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
@@ -29,7 +29,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`watch_any`](Self::watch_any) and [`Watch::recv`], and of `condition`.
+    /// Those of [`watch_any`](Self::watch_any) and of `condition`, and those of [`Watch::recv`] but
+    /// for a variable whose value cannot be read: `condition` alone decides what it needs.
     pub fn wait_until<E: From<Error>>(
         &self,
         names: impl IntoIterator<Item = impl AsRef<str>>,
@@ -43,8 +44,11 @@ impl Map {
             if condition(self)? {
                 return Ok(true);
             }
-            if rounds.next(&mut watch)?.is_none() {
-                return Ok(false);
+            match rounds.next(&mut watch) {
+                Ok(None) => return Ok(false),
+                // The watch goes on. `condition` reports what it cannot read of what it needs.
+                Err(error) if error.operation() != WATCH_ONE => return Err(error.into()),
+                Ok(Some(_)) | Err(_) => {}
             }
         }
     }

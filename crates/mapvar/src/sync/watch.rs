@@ -232,7 +232,7 @@ impl Map {
 const WATCH: &str = "watch";
 
 /// The operation in the errors of one variable, behind which the watch goes on.
-const WATCH_ONE: &str = "watch variable";
+pub(crate) const WATCH_ONE: &str = "watch variable";
 
 impl Watch {
     /// Waits for the next change, without a timeout.

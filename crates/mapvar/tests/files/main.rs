@@ -19,6 +19,7 @@ mod fixtures;
 mod format;
 mod growth;
 mod hostile;
+mod layouts;
 #[cfg(target_os = "linux")]
 mod sparse;
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! What a new map takes, and what a requested capacity means.
 
+use crate::common::unique;
 use mapvar::{ErrorKind, Map, Stat};
 use std::fs;
 
@@ -82,4 +83,48 @@ fn a_value_larger_than_the_new_map_fits() {
     let stat = map.stat().unwrap();
     assert!(stat.region < 8_000_000, "{stat:?}");
     assert!(stat.allocated >= 5_000_000, "{stat:?}");
+}
+
+/// docs/LIMITS.md, "Space": a chunk that was divided for records of one size holds no others.
+#[test]
+fn a_divided_chunk_is_never_whole_again() {
+    let new = |what: &str, size: u64| {
+        Map::options().name(unique(what)).size(size).max_size(size).create().unwrap()
+    };
+    let text = "x".repeat(400);
+    let fits = |map: &Map, name: &str| {
+        (0..1_000_000).take_while(|at| map.set(&format!("{name}{at}"), &text).is_ok()).count()
+    };
+    for size in [2000, 64 << 10] {
+        let fresh = fits(&new("fresh", size), "text");
+        let map = new("failed", size);
+        let long = "y".repeat(200_000);
+        let mut seen = Vec::new();
+        for round in 0..3 {
+            let error = map
+                .transaction(|all| {
+                    (0..512).try_for_each(|at| all.set(&format!("{round}.{at}"), &long))
+                })
+                .unwrap_err();
+            assert_eq!((error.kind(), map.count().unwrap()), (ErrorKind::Full, 0), "{error}");
+            seen.push(map.stat().unwrap().region - map.stat().unwrap().free);
+        }
+        // Another such transaction takes the records of the first.
+        assert_eq!(seen[1..], [seen[0]; 2]);
+        let after = fits(&map, "text");
+        println!(
+            "size {size}: {fresh} texts in a new map, {after} after a transaction that failed"
+        );
+        assert!(after < fresh);
+
+        let map = new("numbers", size);
+        let numbers = |name: &str| {
+            (0..1_000_000).take_while(|at| map.set(&format!("{name}{at}"), *at).is_ok()).count()
+        };
+        let first = numbers("n");
+        map.clear().unwrap();
+        assert_eq!((fits(&map, "text"), map.count().unwrap()), (0, 0));
+        assert_eq!(numbers("m"), first, "numbers in a map of {size}");
+        println!("size {size}: {first} numbers, and no text after them");
+    }
 }

@@ -61,6 +61,7 @@ pub(super) fn worker(name: &str, seed: &str) {
                 // A recoverer repairs the half-changed value, even if it has the lock shared.
                 map.set(&inside, 0_u64).expect("a set");
             }
+            other => wrong(format!("lock {number}: acquired as {other:?}")),
         }
         if !shared {
             map.set(&inside, me).expect("a set");

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Copy) -> std::result::Result<Exit, Failure> {
     }
     if !copied.lost.is_empty() {
         exit::say(&format!(
-            "{} copied; {} left out, since their values cannot be read",
+            "{} copied; {} left out, or as unreadable in the copy",
             show::counted(copied.variables, "variable"),
             copied.lost.len()
         ));

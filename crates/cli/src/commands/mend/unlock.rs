@@ -6,7 +6,10 @@ use crate::{
     opening,
     show::Out,
 };
-use mapvar::{Error, ErrorKind, gem::Unlocked};
+use mapvar::{
+    Error, ErrorKind,
+    gem::{self, Unlocked},
+};
 
 pub(crate) fn run(args: &Unlock) -> Result<Exit, Failure> {
     let (name, lock) = args.words()?;
@@ -21,8 +24,9 @@ pub(crate) fn run(args: &Unlock) -> Result<Exit, Failure> {
 }
 
 fn of_a_gem(args: &Unlock, name: Option<&str>) -> Result<&'static str, Failure> {
+    let whose = if args.force { gem::Unlock::Any } else { gem::Unlock::Abandoned };
     let found = opening::options(&args.place, name)
-        .unlock(args.force)
+        .unlock(whose)
         .map_err(|error| opening::remedy(&args.place, name, error))?;
     Ok(match found {
         Unlocked::WasFree => "its lock was free",
@@ -46,7 +50,7 @@ fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Fai
     let mut held = claims.iter().filter(|claim| claim.held);
     match held.clone().find(|claim| claim.alive) {
         Some(claim) => {
-            let object = format!("lock {:?}", lock.name());
+            let object = format!("lock {:?} of {map}", lock.name());
             let error = Error::new(ErrorKind::TimedOut, "unlock", object);
             let error = error.detail("its holder lives; --force takes it away");
             Err(error.held_by(Some(claim.holder.clone())).into())

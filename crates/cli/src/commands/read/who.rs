@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
             match &one.watches {
                 None => String::new(),
                 Some(Watches::Variable(name)) => format!("watches {name}"),
-                Some(Watches::Others) => "watches several".into(),
+                Some(_) => "watches several".into(),
             },
         ]);
     }

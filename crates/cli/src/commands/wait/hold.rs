@@ -31,11 +31,12 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         })?
     };
     for (var, text) in &args.vars {
-        field::set(&map, var, &typing::value(&map, var, text, parse::guess)?)?;
+        field::set(&map, var, &typing::value(&map, var, text, parse::guess)?, false)?;
     }
     for (var, text) in &args.ephemeral {
         if field::find(&map, var).is_some() {
-            let error = Error::new(ErrorKind::InvalidArgument, "set variable", format!("{var:?}"));
+            let object = field::object(&map, var);
+            let error = Error::new(ErrorKind::InvalidArgument, "set variable", object);
             return Err(error
                 .detail("it is a field of a struct, which cannot end alone; use --var")
                 .into());

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
                 lock.name()
             ));
         }
+        _ => exit::say(&format!("lock {:?} was left behind", lock.name())),
     }
     // Only now, so that Ctrl-C ends the wait for the lock. From here on it is for the command:
     // otherwise it would end this process, and so free the lock, while the command still runs.

@@ -2,8 +2,8 @@
 
 use crate::{
     args::WaitFor,
-    exit::{Exit, Failure},
-    opening, parse, typing,
+    exit::{self, Exit, Failure},
+    field, opening, parse, typing,
 };
 use mapvar::{Error, ErrorKind, Map, Result};
 use std::time::Duration;
@@ -33,8 +33,26 @@ impl<'a> Condition<'a> {
         }
     }
 
+    /// Says what the variable is now.
+    fn last(&self, map: &Map) -> String {
+        /// A longer value is of no use in a message.
+        const LONGEST: usize = 100;
+        let (var, found) = (self.var, field::present(map, self.var));
+        match found.map(|found| found.map(|value| value.to_string())) {
+            Ok(Some(value)) if value.len() <= LONGEST => format!("{var} is {value}"),
+            Ok(Some(value)) => format!("{var} has a value of {} characters", value.len()),
+            Ok(None) => format!("there is no {var}"),
+            Err(_) => format!("{var} cannot be read"),
+        }
+    }
+
     fn holds(&self, map: &Map) -> Result<bool> {
-        let holds = match (&self.value, typing::old(map, self.var)?) {
+        // A struct that has no such field never gets it, so only `!VAR` asks whether it has one.
+        let found = match (self.value, self.not) {
+            (None, true) => typing::old(map, self.var),
+            _ => field::present(map, self.var),
+        };
+        let holds = match (&self.value, found?) {
             (None, found) => found.is_some(),
             (Some(text), Some(found)) => {
                 found.to_string() == *text
@@ -67,11 +85,20 @@ pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
         }
         Ok(true)
     };
-    if map.wait_until(names, args.timeout, all)? {
-        return Ok(Exit::Done);
+    match map.wait_until(names, args.timeout, all) {
+        Ok(true) => return Ok(Exit::Done),
+        Ok(false) => {}
+        // A struct has no such field.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            exit::report(&error);
+            return Ok(Exit::Absent);
+        }
+        Err(error) => return Err(error.into()),
     }
-    let error = Error::new(ErrorKind::TimedOut, "wait for", words.join(" "));
-    Err(error.detail("it did not come in time").into())
+    let object = format!("{} in {map}", words.join(" "));
+    let last: Vec<_> = conditions.iter().map(|condition| condition.last(&map)).collect();
+    let detail = format!("it did not come in time; {}", last.join(", "));
+    Err(Error::new(ErrorKind::TimedOut, "wait for", object).detail(detail).into())
 }
 
 /// Waits until the map can be opened.

@@ -26,7 +26,13 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
         }))?,
     };
     // After the watch has begun, so that no change is missed.
-    fields.read(&map);
+    match fields.read(&map) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            exit::report(&error);
+            return Ok(Exit::Absent);
+        }
+        read => read?,
+    }
     let (mut printed, mut outcome) = (0, Exit::Done);
     while args.count.is_none_or(|count| printed < count) {
         let next = match args.timeout {
@@ -48,7 +54,7 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
         let whole = asked.then(|| (change.name(), shown(&change)));
         let parts = fields.0.iter_mut().filter(|field| field.var == change.name());
         let parts =
-            parts.filter_map(|field| Some((field.name, field.changed(&change).transpose()?)));
+            parts.filter_map(|field| Some((field.name, field.changed(&map, &change).transpose()?)));
         for (name, shown) in whole.into_iter().chain(parts) {
             match (shown, &args.exec) {
                 (Ok(shown), Some(command)) => execute(command, &change, name, shown)?,
@@ -85,18 +91,29 @@ impl<'a> Fields<'a> {
         Self(vars.iter().filter_map(field).collect())
     }
 
-    fn read(&mut self, map: &Map) {
+    /// Reads the values that the fields have now.
+    ///
+    /// # Errors
+    /// A struct does not have the field, so no change of it would ever come.
+    fn read(&mut self, map: &Map) -> mapvar::Result<()> {
         for field in &mut self.0 {
-            field.last = map.get_field(field.var, field.path).ok();
+            field.last = match map.get_field(field.var, field.path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && map.contains(field.var)? => {
+                    return Err(error);
+                }
+                // A value that cannot be read is reported once it changes.
+                read => read.ok(),
+            };
         }
+        Ok(())
     }
 }
 
 impl Field<'_> {
     /// Returns kind and value of the field, if the change is one of it.
-    fn changed(&mut self, change: &Change) -> mapvar::Result<Option<(String, String)>> {
+    fn changed(&mut self, map: &Map, change: &Change) -> mapvar::Result<Option<(String, String)>> {
         let value = change.find::<Value>()?;
-        let part = value.as_ref().map(|value| field::part(value, self.var, self.path));
+        let part = value.as_ref().map(|value| field::part(map, value, self.var, self.path));
         let part = part.transpose()?;
         // As printed: a NaN is unequal to itself.
         if part.map(Value::to_string) == self.last.as_ref().map(Value::to_string) {

@@ -3,7 +3,7 @@
 use crate::{
     args::Rm,
     exit::{self, Exit, Failure},
-    opening,
+    field, opening,
 };
 use mapvar::{Error, ErrorKind};
 
@@ -13,8 +13,14 @@ pub(crate) fn run(args: &Rm) -> Result<Exit, Failure> {
     let mut outcome = Exit::Done;
     for var in vars {
         if !map.remove(var)? {
-            let error = Error::new(ErrorKind::NotFound, "remove variable", format!("{var:?}"));
-            exit::report(&error.detail("no variable of this name"));
+            let error =
+                Error::new(ErrorKind::NotFound, "remove variable", field::object(&map, var));
+            exit::report(&error.detail(match field::find(&map, var) {
+                Some((of, _)) => format!(
+                    "it is a field of the struct {of:?}, which cannot be removed alone; remove {of:?}"
+                ),
+                None => "no variable of this name".into(),
+            }));
             outcome = Exit::Absent;
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{self, Set},
-    exit::{Exit, Failure},
+    exit::{self, Exit, Failure},
     field, opening,
     parse::{self, Type},
     typing,
@@ -42,7 +42,12 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
             _ => typing::value(&map, var, line(&text), |text| Value::Str(text.into()))?,
         },
     };
-    field::set(&map, var, &value)?;
+    let is_new = var.contains('.') && !map.contains(var)?;
+    field::set(&map, var, &value, args.as_type().is_some())?;
+    // The user may have meant a part of a dict.
+    if is_new && let Some(why) = field::no_field(&map, var) {
+        exit::say(&format!("variable {var:?} is new: {why}"));
+    }
     map.close()?;
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 use crate::{
     gem::map::{self, Gem, Mapping, Spec},
     gem::options::GemOptions,
-    gem::report::Unlocked,
+    gem::report::{Unlock, Unlocked},
     map::options::{MapOptions, Want},
     report::Format,
 };
@@ -95,18 +95,20 @@ impl MapOptions {
     ///
     /// On Windows the gem's lock does not record its owner. Every operation on the map frees an
     /// abandoned lock, unless another program has the lock object open. In that case this call
-    /// fails, unless `force` is set. Set `force` only if you know that no program writes. A program
-    /// that uses the gem keeps the lock forever after an exception. On Unix the system releases the
-    /// lock of a dead process, so there is nothing to free. `force` does not take the lock from a
+    /// fails, unless `whose` is [`Unlock::Any`]. Use that only if you know that no program writes. A
+    /// program that uses the gem keeps the lock forever after an exception. On Unix the system
+    /// releases the lock of a dead process, so there is nothing to free, and no lock is taken from a
     /// living process.
     ///
     /// ```
     /// # let name = format!("doc-unlock.{}", std::process::id());
-    /// use mapvar::{Format, Map, gem::Unlocked};
+    /// use mapvar::{
+    ///     Format, Map,
+    ///     gem::{Unlock, Unlocked},
+    /// };
     ///
     /// let map = Map::options().name(&name).format(Format::Marshal).create()?;
-    /// let force = false;
-    /// assert_eq!(Map::options().name(&name).unlock(force)?, Unlocked::WasFree);
+    /// assert_eq!(Map::options().name(&name).unlock(Unlock::Abandoned)?, Unlocked::WasFree);
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
@@ -115,20 +117,24 @@ impl MapOptions {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a map of [`Format::Store`](crate::Format::Store), whose locks
     /// have names ([`Lock::force_unlock`](crate::lock::Lock::force_unlock));
     /// [`NotFound`](ErrorKind::NotFound), and the other errors of opening a section.
-    pub fn unlock(&self, force: bool) -> Result<Unlocked> {
+    pub fn unlock(&self, whose: Unlock) -> Result<Unlocked> {
+        self.awaited(|| self.try_unlock(whose))
+            .map_err(|error| error.during("unlock", self.object()))
+    }
+
+    fn try_unlock(&self, whose: Unlock) -> Result<Unlocked> {
         // Any file can be locked as the gem locks its own, and so be taken for one of the gem.
         let unlocked = if self.file.is_some() && self.is_stored() {
             Err(named_locks())
         } else {
-            self.gem_spec().and_then(|spec| map::unlock(&spec, force))
+            self.gem_spec().and_then(|spec| map::unlock(&spec, whose))
         };
-        let unlocked = match unlocked {
+        match unlocked {
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_stored() => {
                 Err(named_locks())
             }
             other => other,
-        };
-        unlocked.map_err(|error| error.during("unlock", self.object()))
+        }
     }
 
     /// Fails if settings for a gem's map are set that a map of mapvar's layout does not have.

@@ -11,6 +11,9 @@ use std::fmt;
 pub(crate) const NO_MEMORY: &str = "decoded, it takes more memory than the system gives this \
     process; free memory, raise the process's limit, or ask for a smaller type";
 
+/// The remedy of a reader.
+const WIDER: &str = "; ask for a wider type";
+
 /// Why a value is not encoded.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -101,12 +104,22 @@ impl Mismatch {
         Self { kind: ErrorKind::WrongKind, detail: format!("expected {wanted}, found {found}") }
     }
 
+    /// For a number that the type does not hold. As `Debug`, a float has an exponent in place of
+    /// hundreds of digits.
     #[cold]
-    pub(super) fn range(number: impl fmt::Display, wanted: &str) -> Self {
-        Self {
-            kind: ErrorKind::OutOfRange,
-            detail: format!("{number} does not fit {wanted}; ask for a wider type"),
-        }
+    pub(super) fn range(number: impl fmt::Debug, wanted: &str) -> Self {
+        let detail = format!("{number:?} does not fit {wanted}{WIDER}");
+        Self { kind: ErrorKind::OutOfRange, detail }
+    }
+
+    /// The error of a value that is written as a type that is given.
+    #[cold]
+    pub(crate) fn into_error_of_a_write(self) -> Error {
+        let detail = match self.detail.strip_suffix(WIDER) {
+            Some(detail) => format!("{detail}; give a number that fits"),
+            None => self.detail,
+        };
+        Error::new(self.kind, "encode a value", "").detail(detail)
     }
 
     #[cold]

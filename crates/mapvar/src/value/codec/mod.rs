@@ -71,6 +71,12 @@ pub(crate) fn decode<T: DeserializeOwned>(captured: OwnedValue) -> Result<T> {
     decode::decode(captured).map_err(error::Mismatch::into_error)
 }
 
+/// Decodes a value for a field of this type: its errors ask for another value, and not for another
+/// type.
+pub(crate) fn decode_for_field<T: DeserializeOwned>(captured: OwnedValue) -> Result<T> {
+    decode::decode(captured).map_err(error::Mismatch::into_error_of_a_write)
+}
+
 /// Whether the bytes are one MessagePack value, not nested too deeply to decode, and nothing else.
 pub(crate) fn is_message_pack(bytes: &[u8]) -> bool {
     unpack::unpack::<de::IgnoredAny>(bytes).is_ok()
