@@ -175,7 +175,10 @@ fn leaked(exe: &str, name: &str) {
     let map = options(name).timeout(Duration::from_millis(300)).create().expect("create");
     let _peer = standin(exe, "hold", name, 0.0);
     assert_eq!(map.set("foo", 1).expect_err("held").kind(), ErrorKind::TimedOut);
-    assert_eq!(options(name).unlock(Unlock::Abandoned).expect_err("held").kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        options(name).unlock(Unlock::Abandoned).expect_err("held").kind(),
+        ErrorKind::TimedOut
+    );
     assert_eq!(options(name).unlock(Unlock::Any).expect("unlock"), Unlocked::Freed);
     map.set("foo", 1).expect("set");
     assert_eq!(options(name).unlock(Unlock::Abandoned).expect("unlock"), Unlocked::WasFree);

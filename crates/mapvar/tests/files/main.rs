@@ -19,6 +19,7 @@ mod fixtures;
 mod format;
 mod growth;
 mod hostile;
+#[cfg(feature = "derive")]
 mod layouts;
 #[cfg(target_os = "linux")]
 mod sparse;
