@@ -9,10 +9,13 @@
 //! so a machine that is slow for a while slows both sides. Figures are of tight loops. No slow
 //! result is a failure.
 
+mod composites;
 mod handles;
+mod library;
 mod measure;
 mod mutex;
 mod names;
+mod outside;
 mod readers;
 mod structs;
 
@@ -45,9 +48,11 @@ fn run() -> Result<()> {
     if plan.steps.is_none() {
         introduce(cores.len());
     }
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 8] = [
         ("by handle", &handles::legs),
         ("plain structs", &structs::legs),
+        ("one field, from C and from the command", &outside::legs),
+        ("values by serde", &composites::legs),
         ("by name, 1,000 variables", &|plan| names::legs(plan, 1_000)),
         ("by name, 100,000 variables", &|plan| names::legs(plan, 100_000)),
         ("by name, 1,000,000 variables", &|plan| names::legs(plan, 1_000_000)),

@@ -61,7 +61,7 @@ pub struct Car {
 
 const BYTES: usize = size_of::<Car>();
 
-fn car(number: u64) -> Car {
+pub fn car(number: u64) -> Car {
     let mut bytes = [7; BYTES];
     bytes[..8].copy_from_slice(&(number as f64).to_le_bytes());
     <Car as Plain>::read(&bytes)

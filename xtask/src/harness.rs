@@ -444,12 +444,16 @@ pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     run_program(command.env("CARGO_TARGET_DIR", repo::target().join("seeded")))
 }
 
-/// Runs `cargo xtask bench`.
+/// Runs `cargo xtask bench`. It measures the command and the C library too, so they are built first.
 pub(crate) fn run_bench(arguments: &[String]) -> Done {
+    let mut product = cargo();
+    product.args(["build", "--release", "--locked", "-p", "mapvar-cli", "-p", "mapvar-c"]);
+    run_program(product.current_dir(repo::root()))?;
     let manifest = repo::root().join("bench/Cargo.toml");
     let mut cargo = cargo();
     cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");
     // The options differ from the product's own; in one folder the two builds would discard each
     // other's results.
-    run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", repo::target().join("bench")))
+    cargo.args(arguments).env("MAPVAR_BUILT", repo::target().join("release"));
+    run_program(cargo.env("CARGO_TARGET_DIR", repo::target().join("bench")))
 }

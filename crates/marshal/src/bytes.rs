@@ -55,17 +55,18 @@ impl<'a> Reader<'a> {
             0 => 0,
             5.. => first - 5,
             ..=-5 => first + 5,
-            1..=4 => self.little(first.unsigned_abs())?.cast_signed(),
-            _ => {
-                let len = first.unsigned_abs();
-                (u64::MAX << (8 * len) | self.little(len)?).cast_signed()
-            }
+            1..=4 => self.little(first.unsigned_abs(), 0)?,
+            _ => self.little(first.unsigned_abs(), 0xff)?,
         })
     }
 
-    fn little(&mut self, len: u64) -> Result<u64, ParseError> {
-        let bytes = self.take(len as usize)?;
-        Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    /// Reads a number of `len` bytes; `fill` stands for those above them.
+    fn little(&mut self, len: u64, fill: u8) -> Result<i64, ParseError> {
+        let mut bytes = [fill; 8];
+        for (to, from) in bytes.iter_mut().zip(self.take(len as usize)?) {
+            *to = *from;
+        }
+        Ok(i64::from_le_bytes(bytes))
     }
 
     /// Reads a count of elements that take at least a byte each. A count above the number of
@@ -89,22 +90,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a number in its shortest form, as Ruby's `w_long` does.
+/// Writes a number of at most 32 bits in its shortest form, as Ruby's `w_long` does.
 pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
     match number {
-        0 => to.push(0),
         1..=122 => to.push((number + 5).cast_unsigned() as u8),
         -123..=-1 => to.push((number - 5).cast_unsigned() as u8),
         _ => {
-            let end = if number < 0 { -1 } else { 0 };
+            let negative = number < 0;
+            let end = if negative { -1 } else { 0 };
             let mut rest = number;
             let mut bytes = Vec::with_capacity(4);
-            while rest != end && bytes.len() < 4 {
+            while rest != end {
                 bytes.push(rest.cast_unsigned() as u8);
                 rest >>= 8;
             }
+            // 0 has none.
             let len = bytes.len() as u8;
-            to.push(if number < 0 { len.wrapping_neg() } else { len });
+            to.push(if negative { len.wrapping_neg() } else { len });
             to.extend(bytes);
         }
     }

@@ -222,3 +222,48 @@ fn a_dump_alone_goes_out_and_comes_back() {
     }
     assert_eq!(load(&dump(&text("é")).unwrap()), Ok(text("é")));
 }
+
+/// Of a valid dump each beginning is one that was cut off, and is reported as that.
+#[test]
+fn a_dump_that_is_cut_off_says_so() {
+    for whole in [
+        &b"\x04\x08[\x08:\x06aI:\x07\xc3\xa9\x06:\x06ET;\0"[..],
+        b"\x04\x08S:\x06P\x07:\x06xi\x02\x00\x01:\x06y\"\x06a",
+        b"\x04\x08IC:\x07Re/\x06a\0\x06:\x06EF",
+        b"\x04\x08Iu:\x06U\x08abc\x06:\x06ET",
+        b"\x04\x08e:\x06MU:\x06U[\x07l-\x07\x01\0\0\x40@\0",
+        b"\x04\x08o:\x06O\x06I:\x07\xc3\xa9\x06:\x06ET0",
+    ] {
+        assert!(load::<Value>(whole).is_ok(), "{}", whole.escape_ascii());
+        for len in 0..whole.len() {
+            let cut = &whole[..len];
+            assert_eq!(load::<Value>(cut), Err(ParseError::Truncated), "{}", cut.escape_ascii());
+        }
+    }
+}
+
+/// Their types are a subset of those of 4.8.
+#[test]
+fn older_minor_versions_are_read() {
+    for minor in 0..=8 {
+        assert_eq!(load(&[4, minor, b'i', 12]), Ok(Value::I64(7)), "4.{minor}");
+    }
+    for (major, minor) in [(4, 9), (3, 8), (5, 0)] {
+        let later = Err(ParseError::Version(major, minor));
+        assert_eq!(load::<Value>(&[major, minor, b'i', 12]), later);
+    }
+}
+
+/// A Symbol or a Regexp is no text, also if it has an encoding as text has.
+#[test]
+fn keys_with_an_encoding_that_are_no_text_are_not_shown() {
+    let entries = b"I:\x07\xc3\xa9\x06:\x06ETi\x06I/\x06a\0\x06;\x06Fi\x07";
+    let bytes = hash(2, entries);
+    let mut dump = Dump::parse(&bytes).unwrap();
+    assert_eq!(dump.names().count(), 0);
+    assert!(dump.is_empty());
+    assert_eq!(dump.value::<Value>("a").unwrap(), None);
+    assert_eq!(dump.encode(), bytes);
+    dump.set("a", &Value::Nil).unwrap();
+    assert!(!dump.is_empty());
+}

@@ -447,3 +447,6 @@ fn push<T, E: de::Error>(list: &mut Vec<T>, element: T) -> Result<(), E> {
 fn no_memory<E: de::Error>(_: TryReserveError) -> E {
     E::custom(codec::NO_MEMORY)
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,11 @@ fn floats_are_as_ruby_writes_them() {
     // Mantissa bytes after a zero byte, as Ruby 1.8 wrote them.
     let old = b"\x04\x08f\x0a1.1\0\xcd";
     assert_eq!(load(old), Ok(opaque(old)));
+    // Numbers for Rust, and not what Ruby writes.
+    for text in ["infinity", "NaN", "INF", "+inf", "1E5", &"1".repeat(65)] {
+        let bytes = [&b"\x04\x08f"[..], &[text.len() as u8 + 5], text.as_bytes()].concat();
+        assert_eq!(load(&bytes), Ok(opaque(&bytes)), "{text}");
+    }
 }
 
 #[test]

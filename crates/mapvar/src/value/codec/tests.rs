@@ -1,7 +1,9 @@
 use super::{error::Mismatch, *};
 use crate::Value;
+use de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use mapvar_engine::value::Data;
 use mapvar_os::ErrorKind;
+use serde_bytes::ByteBuf;
 use std::{collections::BTreeMap, fmt};
 
 /// The fast path encodes and decodes as the full codec does, or not at all.
@@ -218,4 +220,213 @@ fn bytes_after_the_message_pack_are_damage() {
 fn a_value_without_memory_is_too_large() {
     assert_eq!(<Mismatch as de::Error>::custom(NO_MEMORY).kind, ErrorKind::TooLarge);
     assert_eq!(<Mismatch as de::Error>::custom("anything else").kind, ErrorKind::WrongKind);
+}
+
+/// Otherwise each read and write of a number takes the slow path, which gives the same results.
+#[test]
+fn the_fast_path_takes_every_number_and_bool() {
+    fn fast<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T) {
+        let (kind, word) = plain(&value).unwrap();
+        assert_eq!(of_plain::<T>(Desc::new(8, kind as u8), word), Some(value));
+    }
+    fast(true);
+    fast(false);
+    fast(-1_i8);
+    fast(-300_i16);
+    fast(i32::MIN);
+    fast(i64::MIN);
+    fast(200_u8);
+    fast(60_000_u16);
+    fast(u32::MAX);
+    fast(i64::MAX.cast_unsigned());
+    fast(u64::MAX);
+    fast(-0.25);
+    fast(Some(7));
+    fast(Meters(2.5));
+}
+
+/// Its reader would get `None`.
+#[test]
+fn some_of_a_newtype_of_nothing_is_refused() {
+    #[derive(Serialize)]
+    struct Newtype<T>(T);
+    let refused = |error: mapvar_os::Error| {
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains("`Some`"), "{error}");
+    };
+    refused(encode(&Some(Newtype(None::<i32>)), &mut |_| ()).unwrap_err());
+    refused(encode(&[Some(Newtype(None::<i32>))], &mut |_| ()).unwrap_err());
+    refused(encode(&[Some(Newtype(Newtype(())))], &mut |_| ()).unwrap_err());
+    assert_eq!(kind(&[Some(Newtype(Some(1)))]), Kind::List);
+    assert_eq!(kind(&[Newtype(None::<i32>)]), Kind::List);
+}
+
+/// What stands within a list instead of the type that the program asks for.
+#[test]
+fn a_mismatch_within_a_list_names_what_is_there() {
+    let list = |element: &[u8]| OwnedValue {
+        kind: Kind::List as u8,
+        type_id: 0,
+        data: Data::Bytes([&[0x91], element].concat()),
+    };
+    let cases: [(&[u8], &str); 10] = [
+        (&[0xc0], "nil"),
+        (&[0xc3], "bool"),
+        (&[7], "int"),
+        (&[0xca, 0, 0, 0, 0], "float"),
+        (&[0xcb, 0, 0, 0, 0, 0, 0, 0, 0], "float"),
+        (&[0xa1, b'a'], "str"),
+        (&[0xc4, 1, 0], "bytes"),
+        (&[0x90], "list"),
+        (&[0x80], "dict"),
+        (&[0xd4, 1, 0], "extension"),
+    ];
+    for (element, found) in cases {
+        let (as_text, as_bool) =
+            (decode::<[String; 1]>(list(element)), decode::<[bool; 1]>(list(element)));
+        if found != "str" {
+            let error = as_text.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongKind);
+            let text = error.to_string();
+            assert!(text.contains(&format!("expected str, found {found}")), "{text}");
+        }
+        if found != "bool" {
+            let text = as_bool.unwrap_err().to_string();
+            assert!(text.contains(&format!("expected bool, found {found}")), "{text}");
+        }
+    }
+}
+
+/// MessagePack as a value of this kind.
+fn stored(kind: Kind, bytes: &[u8]) -> OwnedValue {
+    OwnedValue { kind: kind as u8, type_id: 0, data: Data::Bytes(bytes.into()) }
+}
+
+/// What a type that takes anything, as an untagged enum, is given.
+#[derive(Debug, PartialEq)]
+enum Given {
+    Bytes,
+    List(Option<usize>),
+    Dict(Option<usize>),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Given;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes, a list or a dictionary")
+            }
+
+            fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Given, E> {
+                Ok(Given::Bytes)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Given, A::Error> {
+                let hint = from.size_hint();
+                while from.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Given::List(hint))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Given, A::Error> {
+                let hint = from.size_hint();
+                while from.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Given::Dict(hint))
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
+
+/// An untagged enum finds the variant that was written only if bytes come back as bytes, and a
+/// sequence of `u8` as a sequence.
+#[test]
+fn bytes_and_a_sequence_of_u8_are_told_apart() {
+    assert_eq!(decode::<Given>(captured(&ByteBuf::from([1, 2]))).unwrap(), Given::Bytes);
+    assert_eq!(decode::<Given>(captured(&vec![1_u8, 2])).unwrap(), Given::List(Some(2)));
+    // For a program that asks for a `Value`, both are bytes.
+    assert_eq!(decode::<Value>(captured(&vec![1_u8, 2])).unwrap(), Value::Bytes(vec![1, 2]));
+    let bytes = captured(&ByteBuf::from([1, 2]));
+    assert_eq!(decode::<Value>(bytes).unwrap(), Value::Bytes(vec![1, 2]));
+}
+
+/// An empty `Vec<u8>` is stored as a list, and other languages may write bytes as one.
+#[test]
+fn a_list_of_numbers_reads_as_bytes() {
+    assert_eq!(decode::<ByteBuf>(captured(&Vec::<u8>::new())).unwrap(), [0; 0]);
+    assert_eq!(decode::<ByteBuf>(captured(&(1_u8, 255_u8))).unwrap(), [1, 255]);
+    let error = decode::<ByteBuf>(captured(&(1, 256))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
+}
+
+/// A type reserves memory by it.
+#[test]
+fn lists_and_dictionaries_tell_their_length_first() {
+    assert_eq!(
+        decode::<Given>(stored(Kind::List, &[0x93, 1, 2, 3])).unwrap(),
+        Given::List(Some(3))
+    );
+    let dict = [0x82, 1, 2, 3, 4];
+    assert_eq!(decode::<Given>(stored(Kind::Dict, &dict)).unwrap(), Given::Dict(Some(2)));
+}
+
+/// Before a type sees it, and may reserve memory for it.
+#[test]
+fn a_length_beyond_the_bytes_is_refused_at_once() {
+    struct Unread;
+    impl<'de> Deserialize<'de> for Unread {
+        fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Any;
+            impl<'de> Visitor<'de> for Any {
+                type Value = Unread;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a list or a dictionary")
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Unread, A::Error> {
+                    Ok(Unread)
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Unread, A::Error> {
+                    Ok(Unread)
+                }
+            }
+            from.deserialize_any(Any)
+        }
+    }
+    // Three elements of a byte each, and two; three entries of two bytes each, and two and a half.
+    for (kind, bytes, expected) in [
+        (Kind::List, &[0x93, 1, 2, 3][..], ErrorKind::WrongKind),
+        (Kind::List, &[0x93, 1, 2], ErrorKind::Corrupt),
+        (Kind::Dict, &[0x83, 1, 2, 3, 4, 5, 6], ErrorKind::WrongKind),
+        (Kind::Dict, &[0x83, 1, 2, 3, 4, 5], ErrorKind::Corrupt),
+    ] {
+        let error = decode::<Unread>(stored(kind, bytes)).map(drop).unwrap_err();
+        assert_eq!(error.kind(), expected, "{bytes:x?}: {error}");
+    }
+}
+
+/// Else the rest of a short tuple would be read as what follows it.
+#[test]
+fn elements_that_the_type_does_not_have_are_a_mismatch() {
+    for error in [
+        decode::<(i32, i32)>(captured(&(1, 2, 3))).unwrap_err(),
+        decode::<Vec<(i32, i32)>>(captured(&[(1, 2, 3)])).unwrap_err(),
+        decode::<((i32, i32), i32)>(captured(&((1, 2, 3),))).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::WrongKind, "{error}");
+        assert!(error.to_string().contains("expected 2, found 3 elements"), "{error}");
+    }
+}
+
+/// As other languages may write it.
+#[test]
+fn a_variant_without_content_may_be_a_dictionary_with_nil() {
+    let dict = |content: u8| [&[0x81, 0xa3], &b"Off"[..], &[content]].concat();
+    assert_eq!(decode::<Mode>(stored(Kind::Dict, &dict(0xc0))).unwrap(), Mode::Off);
+    let error = decode::<Mode>(stored(Kind::Dict, &dict(5))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongKind, "{error}");
 }
