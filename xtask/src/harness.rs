@@ -43,11 +43,12 @@ const EVERY_INSTRUCTION: Program =
     Program { package: "mapvar-every-instruction", profile: RELEASE };
 const STRESS: Program = Program { package: "mapvar-stress", profile: RELEASE };
 const HISTORIES: Program = Program { package: "mapvar-histories", profile: RELEASE };
+const INSTRUCTIONS: Program = Program { package: "mapvar-instructions", profile: RELEASE };
 const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
 /// The codec's assertions are part of this harness.
 const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
-const PROGRAMS: [Program; 9] =
-    [LOOM, POWER, DISKS, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, GEM];
+const PROGRAMS: [Program; 10] =
+    [LOOM, POWER, DISKS, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, INSTRUCTIONS, GEM];
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
 /// The programs that also run under Wine.
@@ -103,6 +104,13 @@ const TABLE: &[Harness] = &[
         subcommand: None,
         run: here,
         about: "[N] [--short] [--seed S]: what several processes did has an order",
+    },
+    Harness {
+        name: "instructions",
+        program: INSTRUCTIONS,
+        subcommand: None,
+        run: instructions,
+        about: "[--short] [--write]: how many instructions each operation takes, beside the recorded counts",
     },
     Harness {
         name: "soak",
@@ -272,6 +280,14 @@ fn every_instruction(harness: &Harness, arguments: &[String]) -> Done {
     if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
         return Err(Stop::Skipped("stepping by instructions takes Linux on x86-64".into()));
     }
+    here(harness, arguments)
+}
+
+fn instructions(harness: &Harness, arguments: &[String]) -> Done {
+    if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
+        return Err(Stop::Skipped("the recorded counts are of Linux on x86-64".into()));
+    }
+    machine::need("valgrind", &["valgrind"])?;
     here(harness, arguments)
 }
 

@@ -27,11 +27,12 @@ const CHECKED_TARGETS: [&str; 4] = [
 
 /// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
 /// full size.
-const SHORT_HARNESSES: [&str; 15] = [
+const SHORT_HARNESSES: [&str; 16] = [
     "bindings",
     "loom",
     "kill",
     "histories",
+    "instructions",
     "waits",
     "every-instruction",
     "power",
