@@ -219,6 +219,12 @@ impl<M: Mem> SlotView<'_, M> {
         self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32)
     }
 
+    /// Whether the value ends with a process.
+    #[inline]
+    pub fn is_ephemeral(&self) -> bool {
+        self.desc.is_ephemeral()
+    }
+
     /// Returns the length of the value, at most as many bytes as the slot or extent holds.
     #[inline]
     pub fn len(&self) -> usize {

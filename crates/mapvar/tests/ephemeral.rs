@@ -404,3 +404,45 @@ fn beside_a_stopped_owner_nothing_waits_once_for_each_variable() {
     assert_eq!(map.count().unwrap(), 0);
     assert!(map.check().unwrap().is_whole());
 }
+
+#[test]
+fn a_snapshot_has_no_value_of_a_process_that_had_ended_before_the_rest() {
+    let _watchdog = Watchdog::new("a_snapshot_has_no_value_of", LONG);
+    let mut seen = 0;
+    for _ in 0..scaled(12) {
+        let (map, name) = map("ephemeral-snapshot");
+        // Many names between the two, so that the death often comes between the reads.
+        let between: Vec<_> = (0..200).map(|number| format!("between.{number}")).collect();
+        between.iter().try_for_each(|name| map.set(name, 0)).unwrap();
+        map.set("gone", false).unwrap();
+        let names: Vec<_> = ["here"]
+            .into_iter()
+            .chain(between.iter().map(String::as_str))
+            .chain(["gone"])
+            .collect();
+        let holder = other("holder", &[&name, "here"]);
+        while map.find::<bool>("ready").unwrap().is_none() {
+            thread::sleep(SOON / 10);
+        }
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                loop {
+                    let shot = map.snapshot(&names).unwrap();
+                    let (here, gone) =
+                        (shot.find::<u32>("here").unwrap(), shot.get("gone").unwrap());
+                    assert!(!(here.is_some() && gone), "of two instants");
+                    seen += 1;
+                    if gone {
+                        return seen;
+                    }
+                }
+            });
+            thread::sleep(SOON / 5);
+            drop(holder);
+            map.set("gone", true).unwrap();
+            seen += reader.join().unwrap();
+        });
+    }
+    println!("{seen} snapshots beside deaths");
+}

@@ -48,6 +48,13 @@ fn child_entry() {
             println!("\nchild: owns again");
             let _ = std::io::stdin().read_line(&mut String::new());
         }
+        "owner and waiter" => {
+            let guard = map.lock("jobs").unwrap().acquire().unwrap();
+            let waiter = map.clone();
+            std::thread::spawn(move || waiter.lock("jobs").unwrap().acquire().map(drop));
+            let _ = std::io::stdin().read_line(&mut String::new());
+            drop(guard);
+        }
         other => panic!("no role {other}"),
     }
 }
@@ -279,6 +286,27 @@ async fn a_task_gets_the_lock_of_another_process_that_releases_it_or_dies() {
     tokio::time::sleep(SOON).await;
     let pid = owner.0.id();
     drop(owner);
+    let guard = waiting.await.unwrap().unwrap();
+    let Acquired::Abandoned(lost) = guard.acquired() else { panic!("{:?}", guard.acquired()) };
+    assert_eq!(lost.pid, pid);
+}
+
+#[tokio::test]
+async fn a_task_gets_the_lock_if_the_owner_dies_together_with_the_first_waiter() {
+    let _watchdog = Watchdog::new("a_task_gets_the_lock_if", LONG);
+    let (map, name) = map("stream-lock-both");
+    let both = Owned(start(&mut child("child_entry", "owner and waiter", &[&name])));
+    let lock = map.lock("jobs").unwrap();
+    while lock.claims().unwrap().len() < 2 {
+        tokio::time::sleep(SOON).await;
+    }
+    let waiter = lock.clone();
+    let waiting = tokio::spawn(async move { waiter.acquire_async(Exclusive).await });
+    while lock.claims().unwrap().len() < 3 {
+        tokio::time::sleep(SOON).await;
+    }
+    let pid = both.0.id();
+    drop(both);
     let guard = waiting.await.unwrap().unwrap();
     let Acquired::Abandoned(lost) = guard.acquired() else { panic!("{:?}", guard.acquired()) };
     assert_eq!(lost.pid, pid);

@@ -96,15 +96,19 @@ impl Stored {
         store.mem().fence(Acquire);
         for (name, (_, found)) in names.iter().zip(&found) {
             let same = match found {
-                // A record keeps its name, and each write changes the version.
-                Some(Found { handle, number, .. }) if !handle.atomic => {
+                // A record keeps its name, and each write changes the version; the end of an
+                // ephemeral value does not.
+                Some(Found { handle, number, ephemeral: false, .. }) if !handle.atomic => {
                     let read = Observed { id: handle.id, number: *number, removed: false };
                     store.is_unchanged(*handle, read)
                 }
-                _ => {
-                    self.resolve_versioned(name)?.map(|(handle, _)| handle)
-                        == found.as_ref().map(|found| found.handle)
-                }
+                found => match (found, self.resolve_versioned(name)?) {
+                    (None, None) => true,
+                    (Some(found), Some((handle, number))) => {
+                        handle == found.handle && (number == found.number || handle.atomic)
+                    }
+                    _ => false,
+                },
             };
             if !same {
                 return Ok(None);
@@ -151,7 +155,8 @@ impl Stored {
                     // mark, and may do so forever.
                     let read = match store.read_at_once(handle, |view| view.capture())? {
                         Some(Seen::Value(captured, number)) => {
-                            Some(Found { handle, captured: captured?, number })
+                            // Nothing asks for it again: this is the last look.
+                            Some(Found { handle, captured: captured?, number, ephemeral: false })
                         }
                         Some(Seen::Absent) => None,
                         Some(Seen::Stale) | None => return Ok(None),
@@ -201,7 +206,7 @@ impl Stored {
     ) -> Result<Values, EngineError> {
         let mut values = Values::new(names.len(), self.inner.store.seed());
         for (name, (hash, found)) in names.iter().zip(found) {
-            let found = found.map(|Found { handle, captured, number }| {
+            let found = found.map(|Found { handle, captured, number, .. }| {
                 let version = Version::from((handle.id, number));
                 self.captured_of(captured).map(|captured| (captured, version))
             });

@@ -26,12 +26,12 @@ use std::sync::Arc;
 ///
 /// Threads store the two one after the other, so a reader may load those of two records. The id then
 /// does not match the record, and the name is resolved again.
-pub(crate) struct Found {
+pub(crate) struct Remembered {
     spot: Spot<Inner>,
     id: Private,
 }
 
-impl Found {
+impl Remembered {
     pub(crate) fn new(stored: &Stored) -> Self {
         Self { spot: Spot::new(Arc::clone(&stored.inner), view), id: Private::new(0) }
     }
@@ -66,7 +66,7 @@ impl Found {
     }
 }
 
-impl Clone for Found {
+impl Clone for Remembered {
     fn clone(&self) -> Self {
         Self { spot: self.spot.clone(), id: Private::new(self.id.load(Acquire)) }
     }
@@ -82,7 +82,7 @@ pub(crate) struct Target {
     pub(crate) map: Map,
     pub(crate) stored: Stored,
     pub(crate) name: Arc<str>,
-    found: Found,
+    found: Remembered,
     /// The kind of an `Atomic`. A later variable of this name must be an `Atomic` of this kind.
     atomic: Option<Kind>,
 }
@@ -96,7 +96,7 @@ impl Target {
         handle: Handle,
         atomic: Option<Kind>,
     ) -> Self {
-        let found = Found::new(stored);
+        let found = Remembered::new(stored);
         found.remember(handle);
         Self { map: map.clone(), stored: stored.clone(), name: name.into(), found, atomic }
     }
@@ -106,13 +106,13 @@ impl Target {
         self.found.handle()
     }
 
-    /// As [`Found::here`].
+    /// As [`Remembered::here`].
     #[inline(always)]
     pub(crate) fn here(&self) -> Option<(Here<'_>, u64)> {
         self.found.here()
     }
 
-    /// As [`Found::store`].
+    /// As [`Remembered::store`].
     #[inline(always)]
     pub(crate) fn store(&self) -> &Store<Mapped> {
         self.found.store()

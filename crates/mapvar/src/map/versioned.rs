@@ -11,8 +11,8 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     index::Query,
-    mem::Mem,
-    value::{OwnedValue, Raw},
+    mem::{Mem, mapped::Mapped},
+    value::{OwnedValue, Raw, SlotView},
     version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -80,6 +80,8 @@ pub(crate) struct Found {
     pub(crate) handle: Handle,
     pub(crate) captured: OwnedValue,
     pub(crate) number: u64,
+    /// Whether the value ends with a process, which changes no version.
+    pub(crate) ephemeral: bool,
 }
 
 impl Stored {
@@ -90,10 +92,13 @@ impl Stored {
 
     /// As [`read_versioned`](Self::read_versioned), of a name that is checked and hashed.
     pub(crate) fn read_found(&self, query: Query<'_>) -> Result<Option<Found>, EngineError> {
-        let found = self.inner.store.read_named(query, |view| view.capture())?;
-        found
-            .map(|(handle, captured, number)| Ok(Found { handle, captured: captured?, number }))
-            .transpose()
+        let take = |view: SlotView<'_, Mapped>| (view.capture(), view.is_ephemeral());
+        let Some((handle, (captured, ephemeral), number)) =
+            self.inner.store.read_named(query, take)?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Found { handle, captured: captured?, number, ephemeral }))
     }
 
     pub(crate) fn resolve_versioned(
@@ -120,7 +125,7 @@ impl Stored {
             Some(Found { handle, .. }) if handle.atomic => {
                 Err(self.failed("get variable", name, EngineError::WrongKind(NO_VERSIONS)))
             }
-            Some(Found { handle, captured, number }) => {
+            Some(Found { handle, captured, number, .. }) => {
                 let value = self
                     .described(captured)
                     .and_then(decode)

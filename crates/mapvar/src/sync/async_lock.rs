@@ -5,10 +5,12 @@ use crate::{
     sync::lock::{Look, next_number},
     sync::stream::Registration,
 };
+use mapvar_engine::record::wait::NAP;
 use mapvar_os::Result;
 use std::{
     future::poll_fn,
     task::{Context, Poll},
+    time::Instant,
 };
 
 impl Lock {
@@ -61,8 +63,11 @@ fn poll(
                 Err(error) => return Poll::Ready(Err(error)),
             },
         };
+        // A death wakes no waiter, and the first waiter, who looks for it, may be the one that died or
+        // stopped.
+        let latest = Instant::now().checked_add(NAP);
         // Before `arm` sets WAIT in the map, as for a stream.
-        place.register(context.waker(), at, polls);
+        place.register(context.waker(), at, polls, latest);
         let Some(at) = at else { return Poll::Pending };
         match ticket.arm(at) {
             Ok(true) => return Poll::Pending,

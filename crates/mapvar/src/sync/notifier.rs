@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The thread that wakes all tasks that wait on a map: for its change streams, and for its locks.
@@ -48,6 +48,8 @@ pub(crate) struct Waiter {
     /// Whether the task waits for the death of a process too: of the owner of an ephemeral variable
     /// or of a lock. A death wakes no waiter, so the task has to poll.
     pub(crate) polls: bool,
+    /// When the task is woken, whatever else happens.
+    pub(crate) latest: Option<Instant>,
 }
 
 impl Notifier {
@@ -133,9 +135,16 @@ impl Shared {
         let mut woken = Vec::new();
         {
             let mut waiting = self.waiting();
+            let now = Instant::now();
             let changed = |_: &u64, waiter: &mut Waiter| {
                 if waiter.polls {
-                    nap = SHORT_NAP;
+                    nap = SHORT_NAP.min(nap);
+                }
+                if let Some(latest) = waiter.latest {
+                    if latest <= now {
+                        return true;
+                    }
+                    nap = nap.min(latest - now);
                 }
                 match waiter.probe {
                     // `arm` sets WAIT again. An Atomic that changed and changed back looks

@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 /// An endless [`Stream`] of the changes that a [`Watch`] returns; from [`Watch::into_stream`].
@@ -87,6 +88,7 @@ impl Changes {
                 context.waker(),
                 self.watch.single(),
                 self.watch.watches_ephemeral(),
+                None,
             );
             match self.watch.arm() {
                 Ok(true) => return Poll::Pending,
@@ -129,8 +131,14 @@ impl Registration {
         Ok(Self { notifier, number })
     }
 
-    pub(super) fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, polls: bool) {
-        let waiter = Waiter { waker: waker.clone(), probe, polls };
+    pub(super) fn register(
+        &self,
+        waker: &Waker,
+        probe: Option<(Handle, Observed)>,
+        polls: bool,
+        latest: Option<Instant>,
+    ) {
+        let waiter = Waiter { waker: waker.clone(), probe, polls, latest };
         let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
         // Dropped after the mutex is released: a waker runs code of the executor, which could call
         // back into this registration.

@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Value,
-    map::{store_map::Stored, target::Found, versioned::Compared},
+    map::{store_map::Stored, target::Remembered, versioned::Compared},
     name::checked,
     plain::{Layout, other},
 };
@@ -24,7 +24,7 @@ pub(super) struct Place {
     pub(super) layout: Arc<Layout>,
     /// The number of the layout.
     id: u32,
-    found: Found,
+    found: Remembered,
 }
 
 /// What a variable holds: the numbers of its kind and type, and its length.
@@ -38,7 +38,7 @@ impl Place {
         layout: Arc<Layout>,
         id: u32,
     ) -> Self {
-        let found = Found::new(stored);
+        let found = Remembered::new(stored);
         Self { map: map.clone(), stored: stored.clone(), name: name.into(), layout, id, found }
     }
 
