@@ -22,8 +22,12 @@ A test keeps this list true: `MAPVAR_SURFACE=write cargo test -p xtask --test su
 
 ";
 
+/// The types of `mapvar-engine` that the library exports.
+const OF_ENGINE: [&str; 7] =
+    ["Kind", "Version", "Check", "Finding", "Severity", "Cause", "Recover"];
+
 /// The types of `mapvar-os` that the library exports.
-const OF_OS: [&str; 12] = [
+const OF_OS: [&str; 13] = [
     "Access",
     "Error",
     "ErrorKind",
@@ -36,6 +40,7 @@ const OF_OS: [&str; 12] = [
     "View",
     "ViewOptions",
     "Words",
+    "WordsMut",
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -72,17 +77,19 @@ fn inherent(line: &str) -> Option<&str> {
 fn surface() -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (krate, all) in [("mapvar", true), ("os", false)] {
+    for (krate, all) in [("mapvar", true), ("os", false), ("engine", false)] {
         for file in sources(&root.join(krate).join("src")) {
             let text = fs::read_to_string(&file).expect("a source");
             let (mut of, mut hidden) = (None, false);
             for line in text.lines() {
                 if line.starts_with("impl") {
-                    of = inherent(line).filter(|of| all || OF_OS.contains(of));
+                    of = inherent(line)
+                        .filter(|of| all || OF_OS.contains(of) || OF_ENGINE.contains(of));
                 }
-                let method = ["    pub fn ", "    pub const fn ", "    pub unsafe fn "]
-                    .iter()
-                    .find_map(|start| line.strip_prefix(start));
+                let method =
+                    ["    pub fn ", "    pub const fn ", "    pub unsafe fn ", "    pub async fn "]
+                        .iter()
+                        .find_map(|start| line.strip_prefix(start));
                 if let (Some(of), Some(method), false) = (of, method, hidden) {
                     let name = method.split(['(', '<']).next().unwrap_or_default();
                     types.entry(of.to_owned()).or_default().insert(name.to_owned());

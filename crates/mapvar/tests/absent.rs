@@ -268,3 +268,19 @@ fn open_waits_for_a_map_that_does_not_exist_yet() {
     }
     drop((by_file, by_name));
 }
+
+#[test]
+fn an_atomic_has_no_version_by_a_handle_either() {
+    let map = Map::options().name(unique("absent-atomic")).create().unwrap();
+    map.atomic_or("count", 1_i64).unwrap();
+    let var = map.var::<i64>("count").unwrap();
+    assert_eq!(var.get().unwrap(), 1);
+    for error in [
+        var.version().unwrap_err(),
+        var.get_versioned().unwrap_err(),
+        map.version("count").unwrap_err(),
+        var.compare_and_set(Version::ABSENT, 2).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::WrongKind, "{error}");
+    }
+}

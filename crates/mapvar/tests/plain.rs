@@ -231,6 +231,9 @@ fn a_program_with_another_layout_is_told_at_its_first_set() {
     // A variable that became something else is not replaced by the fast path either.
     map.set("late", "text").unwrap();
     assert_eq!(ours.set(car()).unwrap_err().kind(), ErrorKind::WrongKind);
+    let version = map.version("late").unwrap();
+    let error = ours.compare_and_set(version, car()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongKind);
     assert_eq!(map.get::<String>("late").unwrap(), "text");
     map.remove("late").unwrap();
     ours.set(car()).unwrap();

@@ -2,7 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use mapvar::{Compared, Map, Value, Version};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{self, Relaxed},
+    },
+    thread,
+};
 
 fn named(name: &str) -> Map {
     Map::options().name(format!("review-{name}.{}", std::process::id())).create().unwrap()
@@ -228,4 +234,36 @@ fn a_transaction_reclaims_what_was_removed_before_it_is_full() {
         many(round * 100, round * 100 + 100).unwrap();
         assert_eq!(map.clear().unwrap(), 100);
     }
+}
+
+#[test]
+fn two_names_of_which_one_always_is_are_never_both_absent_in_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    // In a file a removed variable keeps its record until a flush, and comes back without a birth.
+    let map = Map::options().file(dir.path().join("one.map")).create().unwrap();
+    map.set("a", 1).unwrap();
+    map.set("b", 1).unwrap();
+    map.flush().unwrap();
+    map.remove("a").unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                for [here, gone] in [["a", "b"], ["b", "a"]] {
+                    map.set(here, 1).unwrap();
+                    map.remove(gone).unwrap();
+                }
+            }
+        });
+        for _ in 0..20_000 {
+            let seen = map.snapshot(["a", "b"]).unwrap();
+            let both = ["a", "b"].map(|name| seen.find::<i64>(name).unwrap());
+            if both == [None, None] {
+                stop.store(true, Relaxed);
+                panic!("both are absent");
+            }
+        }
+        stop.store(true, Relaxed);
+        writer.join().unwrap();
+    });
 }

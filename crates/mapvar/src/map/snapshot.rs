@@ -88,34 +88,45 @@ impl Stored {
             return Ok(None);
         }
         let births = store.births()?;
-        let mut found = Vec::with_capacity(names.len());
+        let (mut found, mut gone, mut unborn) =
+            (Vec::with_capacity(names.len()), Vec::new(), false);
         for name in names {
             let query = store.query(checked(name)?);
-            found.push((query.hash, self.read_found(query)?));
+            let read = self.read_found(query)?;
+            // A variable that is removed may come back without a birth, in the record that it has.
+            if read.is_none() {
+                match store.find(query)? {
+                    Some(handle) => match store.observed(handle)? {
+                        Some(observed) if observed.removed => gone.push((handle, observed)),
+                        _ => return Ok(None),
+                    },
+                    None => unborn = true,
+                }
+            }
+            found.push((query.hash, read));
         }
         store.mem().fence(Acquire);
         for (name, (_, found)) in names.iter().zip(&found) {
             let same = match found {
+                None => true,
                 // A record keeps its name, and each write changes the version; the end of an
                 // ephemeral value does not.
                 Some(Found { handle, number, ephemeral: false, .. }) if !handle.atomic => {
                     let read = Observed { id: handle.id, number: *number, removed: false };
                     store.is_unchanged(*handle, read)
                 }
-                found => match (found, self.resolve_versioned(name)?) {
-                    (None, None) => true,
-                    (Some(found), Some((handle, number))) => {
-                        handle == found.handle && (number == found.number || handle.atomic)
-                    }
-                    _ => false,
-                },
+                Some(found) => self.resolve_versioned(name)?.is_some_and(|(handle, number)| {
+                    handle == found.handle && (number == found.number || handle.atomic)
+                }),
             };
             if !same {
                 return Ok(None);
             }
         }
-        let absent = found.iter().any(|(_, found)| found.is_none());
-        if store.transactions_seen()? != seen || (absent && store.births()? != births) {
+        if !gone.iter().all(|(handle, observed)| store.is_unchanged(*handle, *observed))
+            || (unborn && store.births()? != births)
+            || store.transactions_seen()? != seen
+        {
             return Ok(None);
         }
         self.values_of(names, found).map(Some)

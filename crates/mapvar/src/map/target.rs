@@ -10,7 +10,7 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     mem::{
-        Ordering::{Acquire, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
         Private,
         mapped::Mapped,
     },
@@ -24,25 +24,38 @@ use std::sync::Arc;
 
 /// The record in which a variable was found last, and the variable's id.
 ///
-/// Threads store the two one after the other, so a reader may load those of two records. The id then
-/// does not match the record, and the name is resolved again.
+/// A thread that changes them first stores [`CHANGING`] as the id, then the place, then the new id.
+/// A reader loads the place, the id, and the place again: so it gets a place and an id of one record,
+/// or nothing.
 pub(crate) struct Remembered {
     spot: Spot<Inner>,
+    /// No variable has the id [`UNKNOWN`] or [`CHANGING`].
     id: Private,
 }
 
+const UNKNOWN: u64 = 0;
+const CHANGING: u64 = u64::MAX;
+
 impl Remembered {
     pub(crate) fn new(stored: &Stored) -> Self {
-        Self { spot: Spot::new(Arc::clone(&stored.inner), view), id: Private::new(0) }
+        Self { spot: Spot::new(Arc::clone(&stored.inner), view), id: Private::new(UNKNOWN) }
     }
 
-    /// Remembers where the variable was found. A record that is not mapped here is looked up again.
+    /// Remembers where the variable was found. A record that is not mapped here is looked up again,
+    /// and so is one that another thread remembers at the same time.
     pub(crate) fn remember(&self, handle: Handle) {
-        if handle.at != Handle::NOWHERE.at && self.spot.move_to(view, handle.packed()) {
-            // Release pairs with the Acquire load of a reader: the record had this id when it was
-            // found, before the reader looks at it.
-            self.id.store(handle.id, Release);
+        let before = self.id.load(Relaxed);
+        // One thread at a time: two would mix their places and ids.
+        if handle.at == Handle::NOWHERE.at
+            || before == CHANGING
+            || self.id.compare_exchange(before, CHANGING, AcqRel, Relaxed).is_err()
+        {
+            return;
         }
+        let moved = self.spot.move_to(view, handle.packed());
+        // Release pairs with the Acquire load of a reader: the record had this id when it was found,
+        // before the reader looks at it.
+        self.id.store(if moved { handle.id } else { before }, Release);
     }
 
     #[inline]
@@ -53,10 +66,12 @@ impl Remembered {
         }
     }
 
-    /// The place of the record, and the variable's id; `None` if it was never found.
+    /// The place of the record, and the variable's id; `None` if they are not known.
     #[inline(always)]
     pub(crate) fn here(&self) -> Option<(Here<'_>, u64)> {
-        Some((self.spot.here()?, self.id.load(Acquire)))
+        let here = self.spot.here()?;
+        let id = self.id.load(Acquire);
+        (id != UNKNOWN && id != CHANGING && self.spot.is_at(here)).then_some((here, id))
     }
 
     /// The store, by the shortest way.
@@ -68,7 +83,9 @@ impl Remembered {
 
 impl Clone for Remembered {
     fn clone(&self) -> Self {
-        Self { spot: self.spot.clone(), id: Private::new(self.id.load(Acquire)) }
+        let clone = Self { spot: self.spot.clone(), id: Private::new(UNKNOWN) };
+        clone.remember(self.handle());
+        clone
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Map,
     map::store_map::Stored,
     map::target::Target,
-    map::versioned::{Compared, UPDATES},
+    map::versioned::{Compared, NO_VERSIONS, UPDATES},
     value::codec,
     value::value_for::{FirstValue, ValueFor},
 };
@@ -86,9 +86,12 @@ impl<T> Var<T> {
     /// creating it again.
     ///
     /// # Errors
-    /// Those of [`Map::contains`].
+    /// Those of [`Map::version`].
     pub fn version(&self) -> Result<Version> {
         let found = self.target.find_with(GET, |handle| {
+            if handle.atomic {
+                return Err(EngineError::WrongKind(NO_VERSIONS));
+            }
             Ok(match self.target.stored.inner.store.read(handle, |_| ())? {
                 Seen::Value((), number) => Seen::Value(Version::from((handle.id, number)), number),
                 Seen::Absent => Seen::Absent,
@@ -323,9 +326,13 @@ impl<T: DeserializeOwned> Var<T> {
     /// Returns the value and its version, for [`compare_and_set`](Self::compare_and_set).
     ///
     /// # Errors
-    /// Those of [`get`](Self::get).
+    /// Those of [`get`](Self::get); [`ErrorKind::WrongKind`] for an [`Atomic`](crate::Atomic), which
+    /// has no versions.
     pub fn get_versioned(&self) -> Result<(T, Version)> {
         let (captured, version) = self.captured()?.ok_or_else(|| self.target.absent(GET))?;
+        if self.target.handle().atomic {
+            return Err(self.target.failed(GET, EngineError::WrongKind(NO_VERSIONS)));
+        }
         Ok((self.decoded(captured)?, version))
     }
 }

@@ -331,7 +331,8 @@ impl Map {
     }
 }
 
-const NO_VERSIONS: &str = "it is an Atomic, which has no versions; use its `compare_exchange`";
+pub(crate) const NO_VERSIONS: &str =
+    "it is an Atomic, which has no versions; use its `compare_exchange`";
 
 /// The number of attempts of an update.
 pub(crate) const UPDATES: u32 = 1000;

@@ -45,12 +45,15 @@ impl Lock {
     }
 }
 
+/// How often a task looks at the queue before others run.
+const LOOKS: u32 = 8;
+
 fn poll(
     ticket: &mut LockTicket,
     place: &mut Option<Registration>,
     context: &Context<'_>,
 ) -> Poll<Result<OwnedLockGuard>> {
-    loop {
+    for _ in 0..LOOKS {
         let (at, polls) = match ticket.look() {
             Ok(Look::Owned(guard)) => return Poll::Ready(Ok(guard.into())),
             Ok(Look::Blocked { at, polls, .. }) => (at, polls),
@@ -75,4 +78,7 @@ fn poll(
             Err(error) => return Poll::Ready(Err(error)),
         }
     }
+    // The queue changes all the time. Other tasks of the thread take their turn.
+    context.waker().wake_by_ref();
+    Poll::Pending
 }

@@ -71,7 +71,10 @@ pub struct Here<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> {
 impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD, PARTS, LEAST> {
     /// Creates a spot that is nowhere yet, in the view that `view` returns for `keeper`.
     pub fn new(keeper: Arc<K>, view: impl for<'k> Fn(&'k K) -> &'k View) -> Self {
-        const { assert!(PARTS.is_power_of_two()) };
+        // A part has at most 255 words, so no sum below can wrap.
+        const {
+            assert!(PARTS.is_power_of_two() && PARTS <= 1 << 16 && HEAD <= 1 << 16 && LEAST <= 255);
+        };
         // The view lives as long as the borrow of `keeper` could, so as long as `keeper`: it can
         // neither be moved out of it nor dropped, since that takes a `&mut K`, and the `Arc` here
         // excludes one.
@@ -100,6 +103,12 @@ impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD,
         place & !(AT | FLAG | 0xff << 56) == 0
             && part_words >= LEAST
             && usize::try_from(place & AT).is_ok_and(within)
+    }
+
+    /// Whether the spot is still, or again, where it was when `here` was returned.
+    #[inline(always)]
+    pub fn is_at(&self, here: Here<'_, HEAD, PARTS, LEAST>) -> bool {
+        self.place.load(Ordering::Relaxed) == here.place
     }
 
     /// Returns what it keeps alive.

@@ -159,6 +159,9 @@ impl<T: Plain> PlainVar<T> {
     ) -> Result<Compared<Version>> {
         let mut bytes = T::zeroed();
         value.borrow().write(bytes.as_mut());
+        let check = || self.place.check();
+        let checked = self.place.stored.run(check);
+        checked.map_err(|trouble| self.place.failed("set variable", trouble))?;
         self.place.write_if(expected, bytes.as_ref())
     }
 
