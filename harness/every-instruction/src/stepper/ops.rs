@@ -7,6 +7,7 @@ use super::{
     trace,
 };
 use mapvar::{Map, Value};
+use mapvar_engine::layout::identity;
 
 /// Returns bytes in which each word differs, and which depend on `stamp`.
 fn bytes(stamp: u8, len: usize) -> Value {
@@ -185,15 +186,17 @@ fn rewrite(actor: &Actor, bytes: &[u8]) {
     std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).expect("write it");
 }
 
-/// Makes the image that of a power cut: unchanged, but with a valid identity of another boot
-/// (docs/FORMAT.md, Identity).
+/// Makes the image that of a power cut: unchanged, but with a valid identity of another boot, in both
+/// copies (docs/FORMAT.md, Identity).
 fn cut_power(image: &mut [u8]) {
-    const IDENTITY: usize = 0x200;
-    let (words, sum) = image[IDENTITY..IDENTITY + 56].split_at_mut(48);
-    let crc = |words: &[u8]| (u64::from(crc32fast::hash(words)) | 1 << 32).to_le_bytes();
-    assert_eq!(sum, crc(words), "the identity lies elsewhere");
-    words[0] ^= 0xff;
-    sum.copy_from_slice(&crc(words));
+    for copy in [0, identity::SECOND] {
+        let at = identity::AT as usize + copy * 8;
+        let (words, sum) = image[at..at + 56].split_at_mut(48);
+        let crc = |words: &[u8]| (u64::from(crc32fast::hash(words)) | 1 << 32).to_le_bytes();
+        assert_eq!(sum, crc(words), "the identity lies elsewhere");
+        words[0] ^= 0xff;
+        sum.copy_from_slice(&crc(words));
+    }
 }
 
 pub fn all() -> Vec<Op> {
