@@ -201,3 +201,54 @@ fn the_classes_of_a_dump_are_named() {
     assert_eq!(classes(b"\x04\x08o:\x06A"), Err(ParseError::Truncated));
     assert_eq!(classes(b"\x04\x0800"), Err(ParseError::Trailing(3)));
 }
+
+#[test]
+fn integers_are_fixnums_up_to_31_bits_and_else_bignums() {
+    let with_head = |rest: &[u8]| [b"\x04\x08".as_slice(), rest].concat();
+    for (number, wanted) in [
+        (5, b"i\x0a".as_slice()),
+        ((1 << 30) - 1, b"i\x04\xff\xff\xff\x3f"),
+        (1 << 30, b"l+\x07\0\0\0\x40"),
+        (-(1 << 30), b"i\xfc\0\0\0\xc0"),
+        (-(1 << 30) - 1, b"l-\x07\x01\0\0\x40"),
+        (5_000_000_000, b"l+\x08\0\xf2\x05\x2a\x01\0"),
+        (i64::MIN, b"l-\x09\0\0\0\0\0\0\0\x80"),
+    ] {
+        let bytes = with_head(wanted);
+        assert_eq!(dump(&Value::I64(number)).unwrap(), bytes, "{number}");
+        assert_eq!(load::<Value>(&bytes).unwrap(), Value::I64(number));
+    }
+    // Ruby never writes one of these, and reads them.
+    assert_eq!(load::<Value>(b"\x04\x08l+\x06\0\0").unwrap(), Value::I64(0));
+    assert_eq!(crate::tree::number::bignum_bytes(0), (b'+', vec![0, 0]));
+}
+
+/// A list of something and of links to it.
+fn shared(what: &[u8], links: usize) -> Vec<u8> {
+    let head = [b"\x04\x08[".as_slice(), &[u8::try_from(links + 1).unwrap() + 5]].concat();
+    [head, what.to_vec(), b"@\x06".repeat(links)].concat()
+}
+
+/// Lists and pairs of more than 255 elements have their number in two bytes.
+fn many(letter: u8, count: u16, elements: &[u8]) -> Vec<u8> {
+    [&[letter, 2], count.to_le_bytes().as_slice(), elements].concat()
+}
+
+#[test]
+fn what_is_shared_is_copied_as_long_as_it_takes_little_more_than_the_dump() {
+    // Some memory may always be used.
+    let few = [b"[\x19".as_slice(), &[b'0'; 20]].concat();
+    let Value::List(lists) = load(&shared(&few, 20)).unwrap() else { panic!("no list") };
+    assert_eq!((lists.len(), &lists[20]), (21, &Value::List(vec![Value::Nil; 20])));
+    // Each nil of a long list takes one byte in the dump.
+    let nils = many(b'[', 60_000, &[b'0'; 60_000]);
+    let whole = [b"\x04\x08".as_slice(), &nils].concat();
+    assert_eq!(load::<Value>(&whole).unwrap(), Value::List(vec![Value::Nil; 60_000]));
+
+    // Copies of a list, and of a dictionary, that would take several times the dump.
+    for shared in
+        [shared(&many(b'[', 1000, &[b'0'; 1000]), 4), shared(&many(b'{', 500, &[b'0'; 1000]), 2)]
+    {
+        assert_eq!(load::<Value>(&shared).unwrap(), opaque(&shared));
+    }
+}
