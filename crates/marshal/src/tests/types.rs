@@ -241,7 +241,7 @@ fn what_is_shared_is_copied_as_long_as_it_takes_little_more_than_the_dump() {
     let Value::List(lists) = load(&shared(&few, 20)).unwrap() else { panic!("no list") };
     assert_eq!((lists.len(), &lists[20]), (21, &Value::List(vec![Value::Nil; 20])));
     // Each nil of a long list takes one byte in the dump.
-    let nils = many(b'[', 60_000, &[b'0'; 60_000]);
+    let nils = many(b'[', 60_000, &vec![b'0'; 60_000]);
     let whole = [b"\x04\x08".as_slice(), &nils].concat();
     assert_eq!(load::<Value>(&whole).unwrap(), Value::List(vec![Value::Nil; 60_000]));
 
