@@ -57,6 +57,7 @@ impl Kind {
     ];
 
     /// Returns the kind with this number.
+    #[doc(hidden)]
     #[inline]
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
@@ -339,6 +340,7 @@ pub enum Data {
 
 impl OwnedValue {
     /// Returns a copy of a value that is yet to be written.
+    #[doc(hidden)]
     pub fn of(raw: &Raw<'_>) -> Self {
         let data = match raw.payload {
             Payload::Word(word) => Data::Word(word),

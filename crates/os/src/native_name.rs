@@ -21,6 +21,7 @@ impl Name {
     /// # Errors
     /// [`InvalidName`](crate::ErrorKind::InvalidName) if the name is empty, contains a NUL, or
     /// contains a slash (Unix) or backslash (Windows) after its prefix.
+    #[doc(hidden)]
     pub fn native(text: &str) -> Result<Self> {
         Self::native_by(text, sys::check_native_name)
     }
@@ -33,6 +34,7 @@ impl Name {
     ///
     /// # Errors
     /// As [`Name::new`]; on Windows any ASCII name without a backslash is valid.
+    #[doc(hidden)]
     pub fn of_gem(text: &str, scope: Scope) -> Result<Self> {
         sys::gem_name(text, scope)
     }

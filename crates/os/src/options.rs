@@ -101,19 +101,9 @@ impl SectionFlags {
     /// `SEC_WRITECOMBINE`: write-combined pages. Windows only.
     pub const WRITE_COMBINE: Self = Self(32);
 
-    /// Returns the empty set of flags.
-    pub const fn empty() -> Self {
-        Self(0)
-    }
-
     /// Returns whether the set contains all flags of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
-    }
-
-    /// Returns whether the set is empty.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
     }
 }
 
@@ -164,7 +154,7 @@ impl Default for SectionOptions {
             size: None,
             max_size: None,
             protection: Protection::default(),
-            flags: SectionFlags::empty(),
+            flags: SectionFlags::default(),
             inherit: false,
             allow_network: false,
             timeout: Duration::from_secs(5),

@@ -182,7 +182,7 @@ pub(crate) fn flags_of(flags: u32) -> Result<SectionFlags> {
         (MAPVAR_SECTION_WRITE_COMBINE, SectionFlags::WRITE_COMBINE),
     ];
     let mut left = flags;
-    let mut set = SectionFlags::empty();
+    let mut set = SectionFlags::default();
     for (number, flag) in known {
         if flags & number != 0 {
             set = set | flag;

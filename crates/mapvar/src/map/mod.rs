@@ -413,6 +413,7 @@ impl Map {
 
     /// Returns how long an operation waits for another process, as
     /// [`MapOptions::timeout`](crate::MapOptions::timeout) set it.
+    #[doc(hidden)]
     pub fn timeout(&self) -> Duration {
         match &self.0 {
             Body::Store(map) => map.timeout(),

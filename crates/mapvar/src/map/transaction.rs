@@ -316,6 +316,7 @@ impl<'m> Transaction<'m> {
     }
 
     /// Returns the map.
+    #[doc(hidden)]
     pub fn map(&self) -> &Map {
         &self.handle
     }

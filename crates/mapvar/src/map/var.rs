@@ -69,6 +69,7 @@ impl<T> Var<T> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`] for a kind that this version does not know.
+    #[doc(hidden)]
     pub fn kind(&self) -> Result<Kind> {
         let number = self
             .target

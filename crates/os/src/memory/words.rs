@@ -61,14 +61,9 @@ impl<'a> Words<'a> {
 
     /// Returns the number of words.
     #[inline]
+    #[allow(clippy::len_without_is_empty, reason = "its length is what its user asked for")]
     pub fn len(self) -> usize {
         self.words.len()
-    }
-
-    /// Returns whether the range has no words.
-    #[inline]
-    pub fn is_empty(self) -> bool {
-        self.words.is_empty()
     }
 
     /// Loads word `at`. Any ordering other than `Relaxed` counts as `Acquire`.
@@ -100,6 +95,7 @@ impl<'a> WordsMut<'a> {
     }
 
     /// Returns the same range as read-only words.
+    #[doc(hidden)]
     #[inline]
     pub fn read(self) -> Words<'a> {
         Words { words: self.words }

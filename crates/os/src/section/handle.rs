@@ -215,6 +215,7 @@ impl Section {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
+    #[doc(hidden)]
     pub fn id(&self) -> Result<Option<SectionId>> {
         Imp::id(&self.shared.sys).map_err(|error| self.shared.with_context("identify", error))
     }

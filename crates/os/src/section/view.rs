@@ -230,19 +230,16 @@ pub struct View {
 impl View {
     /// Returns the length of the range in bytes.
     #[inline]
+    #[allow(clippy::len_without_is_empty, reason = "no view is empty")]
     pub fn len(&self) -> usize {
         self.range.len()
-    }
-
-    /// Returns false: an empty range cannot be mapped.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns the length in bytes to which the view can [`grow`](Self::grow).
     ///
     /// It is the [reserved](ViewOptions::reserve) length, or less if the system had less address
     /// space. Without a reservation it is the length of the view, or slightly more.
+    #[doc(hidden)]
     pub fn reserved(&self) -> usize {
         Imp::reserved(&self.mapping).saturating_sub(self.range.lead()).max(self.len())
     }
@@ -296,6 +293,7 @@ impl View {
     }
 
     /// Returns the offset of the range in the section.
+    #[doc(hidden)]
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -511,6 +509,7 @@ impl View {
     ///
     /// # Errors
     /// Those of [`flush`](Self::flush).
+    #[doc(hidden)]
     pub fn flush_start(&self, range: Range<usize>) -> Result<()> {
         self.flushed(range, false)
     }
@@ -522,6 +521,7 @@ impl View {
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; any part of the flushed ranges may have reached the device.
+    #[doc(hidden)]
     pub fn sync(&self) -> Result<()> {
         Imp::sync(&self.section.sys).map_err(|error| self.section.with_context("flush", error))
     }

@@ -148,6 +148,7 @@ impl Iter<'_> {
     /// # Errors
     /// Those of reading a variable; [`TimedOut`](mapvar_os::ErrorKind::TimedOut) for a gem's map
     /// whose lock was owned by others.
+    #[doc(hidden)]
     pub fn try_next(&mut self) -> Result<Option<Entry>> {
         self.0.try_next()
     }

@@ -62,6 +62,7 @@ impl Names<'_> {
     ///
     /// # Errors
     /// Those of [`Iter::try_next`](crate::Iter::try_next).
+    #[doc(hidden)]
     pub fn try_next(&mut self) -> Result<Option<String>> {
         self.0.try_next()
     }
