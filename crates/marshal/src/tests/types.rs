@@ -218,6 +218,9 @@ fn integers_are_fixnums_up_to_31_bits_and_else_bignums() {
         assert_eq!(dump(&Value::I64(number)).unwrap(), bytes, "{number}");
         assert_eq!(load::<Value>(&bytes).unwrap(), Value::I64(number));
     }
+    // Without a sign in their type.
+    assert_eq!(dump(&Value::U64(5)).unwrap(), with_head(b"i\x0a"));
+    assert_eq!(dump(&Value::U64(1 << 30)).unwrap(), with_head(b"l+\x07\0\0\0\x40"));
     // Ruby never writes one of these, and reads them.
     assert_eq!(load::<Value>(b"\x04\x08l+\x06\0\0").unwrap(), Value::I64(0));
     assert_eq!(crate::tree::number::bignum_bytes(0), (b'+', vec![0, 0]));
