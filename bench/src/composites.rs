@@ -72,14 +72,12 @@ where
     if plan.steps.is_none() {
         get = get.beside(
             "rmp_serde from_slice",
-            None,
             each(move |_| {
                 _ = black_box(rmp_serde::from_slice::<T>(black_box(&packed)).expect("valid"));
             }),
         );
         set = set.beside(
             "rmp_serde to_vec_named",
-            None,
             each(move |_| {
                 _ = black_box(rmp_serde::to_vec_named(black_box(&value)).expect("writable"));
             }),

@@ -1,87 +1,118 @@
-//! Rounds, medians and the table.
+//! Rounds and medians.
 
-use crate::Result;
+use crate::{
+    Result, goals,
+    record::{Report, Row, Unit},
+};
 use std::time::{Duration, Instant};
 
-/// The legs to run, and the number and length of their rounds.
+/// The legs to run, the number and length of their rounds, and where their rows go.
 #[derive(Debug)]
 pub struct Plan {
     words: Vec<String>,
     /// Runs our side alone, this many times, without a clock.
     pub steps: Option<u64>,
+    /// Leaves out what takes minutes.
+    pub quick: bool,
     pub rounds: usize,
     pub round: Duration,
+    pub report: Report,
 }
+
+const USAGE: &str = "[--quick] [--steps N] [--record] [WORD...]";
 
 impl Plan {
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Self> {
         // A round is shorter than a time slice of the scheduler. So on a busy machine most rounds
         // are not interrupted, and the median is of those.
         let round = Duration::from_micros(250);
-        let mut plan = Self { words: Vec::new(), steps: None, rounds: 2001, round };
+        let (mut words, mut steps, mut quick, mut record) = (Vec::new(), None, false, false);
         let mut args = args;
         while let Some(arg) = args.next() {
             match arg.as_str() {
-                "--quick" => plan.rounds = 301,
+                "--quick" => quick = true,
                 "--steps" => {
                     let count = args.next().ok_or("--steps: how many?")?;
-                    plan.steps = Some(count.parse()?);
+                    steps = Some(count.parse()?);
                 }
+                "--record" => record = true,
                 // `cargo bench` adds this.
                 "--bench" => {}
-                _ if arg.starts_with('-') => {
-                    return Err(format!("{arg}: [--quick] [--steps N] [WORD...]").into());
-                }
-                _ => plan.words.push(arg),
+                _ if arg.starts_with('-') => return Err(format!("{arg}: {USAGE}").into()),
+                _ => words.push(arg),
             }
         }
-        Ok(plan)
+        // A record of some legs would look like one of all.
+        let recorded = record || (words.is_empty() && steps.is_none());
+        let rounds = if quick { 301 } else { 2001 };
+        let report = Report::new(quick, recorded);
+        Ok(Self { words, steps, quick, rounds, round, report })
     }
 
     /// Returns whether this leg was asked for.
     pub fn wants(&self, operation: &str) -> bool {
         self.words.iter().all(|word| operation.contains(word.as_str()))
     }
+
+    /// Returns whether one of these legs was asked for. A group asks before its set-up.
+    pub fn wants_any<T: AsRef<str>>(&self, operations: &[T]) -> bool {
+        operations.iter().any(|operation| self.wants(operation.as_ref()))
+    }
+
+    /// Returns whether all legs were asked for.
+    pub fn is_whole(&self) -> bool {
+        self.words.is_empty() && self.steps.is_none()
+    }
+
+    /// Returns how many rounds of this length a leg gets: fewer, if they are long.
+    pub fn rounds_of(&self, nanoseconds: f64) -> usize {
+        let (leg, fewest) = if self.quick { (1e9, 3.0) } else { (20e9, 9.0) };
+        let rounds = (leg / nanoseconds).clamp(fewest, self.rounds as f64);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "3 to 2001")]
+        let rounds = rounds as usize;
+        rounds
+    }
 }
 
-/// Runs an operation a given number of times.
-pub type Work = Box<dyn FnMut(u64)>;
+/// Runs an operation a given number of times, and returns the figure of one.
+pub type Clocked = Box<dyn FnMut(u64) -> f64>;
 
 struct Peer {
     name: &'static str,
-    goal: Option<f64>,
-    work: Work,
+    work: Clocked,
 }
 
 /// An operation; prints one line of the table for each peer.
 pub struct Leg {
     operation: String,
-    /// Whether one operation takes longer than a round.
-    slow: bool,
-    ours: Work,
+    ours: Clocked,
     peers: Vec<Peer>,
 }
 
 impl Leg {
+    /// `ours` runs the operation as many times as it is told.
     pub fn new(operation: impl Into<String>, ours: impl FnMut(u64) + 'static) -> Self {
-        Self { operation: operation.into(), slow: false, ours: Box::new(ours), peers: Vec::new() }
+        Self::clocked(operation, timed(ours))
     }
 
-    /// For an operation that takes longer than a round: a round is one operation, and there are a
-    /// tenth of the rounds.
-    pub fn slow(mut self) -> Self {
-        self.slow = true;
-        self
+    /// As [`new`](Self::new), for work that reads the clock itself: to leave out what is no part
+    /// of the operation, or to return a quantile.
+    pub fn clocked(operation: impl Into<String>, ours: impl FnMut(u64) -> f64 + 'static) -> Self {
+        Self { operation: operation.into(), ours: Box::new(ours), peers: Vec::new() }
     }
 
-    /// Adds a peer; `goal` is the largest accepted ratio of ours to the peer's.
-    pub fn beside(
+    /// Adds a peer.
+    pub fn beside(self, name: &'static str, work: impl FnMut(u64) + 'static) -> Self {
+        self.beside_clocked(name, timed(work))
+    }
+
+    /// Adds a peer whose work reads the clock itself.
+    pub fn beside_clocked(
         mut self,
         name: &'static str,
-        goal: impl Into<Option<f64>>,
-        work: impl FnMut(u64) + 'static,
+        work: impl FnMut(u64) -> f64 + 'static,
     ) -> Self {
-        self.peers.push(Peer { name, goal: goal.into(), work: Box::new(work) });
+        self.peers.push(Peer { name, work: Box::new(work) });
         self
     }
 
@@ -95,71 +126,86 @@ impl Leg {
             return;
         }
         let mut works = vec![self.ours];
-        let mut heads = Vec::new();
-        for Peer { name, goal, work } in self.peers {
+        let mut names = Vec::new();
+        for Peer { name, work } in self.peers {
             works.push(work);
-            heads.push((name, goal));
+            names.push(name);
         }
-        let rounds = if self.slow { plan.rounds.div_ceil(10) } else { plan.rounds };
-        let count = |work: &mut Work| if self.slow { 1 } else { count_for(plan.round, work) };
-        let counts: Vec<u64> = works.iter_mut().map(count).collect();
+        let turns: Vec<Turn> =
+            works.iter_mut().map(|work| Turn::of(plan.round, &mut **work)).collect();
+        let rounds = plan.rounds_of(turns.iter().map(|turn| turn.nanoseconds).sum());
         let mut figures = vec![Vec::with_capacity(rounds); works.len()];
         for _ in 0..rounds {
-            for ((work, &count), figures) in works.iter_mut().zip(&counts).zip(&mut figures) {
+            for ((work, turn), figures) in works.iter_mut().zip(&turns).zip(&mut figures) {
                 // Warms up the caches, which hold the other side's data.
-                work(count / 8);
-                figures.push(time(&mut **work, count));
+                if turn.count >= 8 {
+                    work(turn.count / 8);
+                }
+                figures.push(work(turn.count));
             }
         }
         let [ours, peers @ ..] = figures.as_slice() else { return };
-        if heads.is_empty() {
-            line(&self.operation, median(ours), None);
+        let row = Row::new(&self.operation, Unit::Nanoseconds, median(ours));
+        if names.is_empty() || goals::of(&self.operation, None).is_some() {
+            plan.report.add(row.clone());
         }
-        for ((name, goal), peer) in heads.into_iter().zip(peers) {
+        for (name, peer) in names.into_iter().zip(peers) {
             let ratios: Vec<f64> = ours.iter().zip(peer).map(|(ours, peer)| ours / peer).collect();
-            let beside = (name, median(peer), median(&ratios), goal);
-            line(&self.operation, median(ours), Some(beside));
+            plan.report.add(row.clone().beside(name, median(peer), median(&ratios)));
         }
     }
 }
 
-/// Prints a line of the table.
-pub fn line(operation: &str, ours: f64, beside: Option<(&str, f64, f64, Option<f64>)>) {
-    let Some((name, peer, ratio, goal)) = beside else {
-        println!("{operation:<34} {ours:>8.2}");
-        return;
-    };
-    let verdict = match goal {
-        Some(goal) if ratio <= goal => format!("{goal:>6.2} met"),
-        Some(goal) => format!("{goal:>6.2} MISSED"),
-        None => format!("{:>6}", "-"),
-    };
-    println!("{operation:<34} {ours:>8.2}   {name:<28} {peer:>8.2} {ratio:>6.2}x {verdict}");
+/// Returns work that is timed as a whole.
+fn timed(mut work: impl FnMut(u64)) -> impl FnMut(u64) -> f64 {
+    move |count| {
+        let began = Instant::now();
+        work(count);
+        began.elapsed().as_nanos() as f64 / count as f64
+    }
 }
 
-fn time(work: &mut dyn FnMut(u64), count: u64) -> f64 {
-    let began = Instant::now();
-    work(count);
-    began.elapsed().as_nanos() as f64 / count as f64
+/// What one side does in a round.
+struct Turn {
+    count: u64,
+    nanoseconds: f64,
 }
 
-/// Returns how many operations take at least as long as a round.
-fn count_for(round: Duration, work: &mut dyn FnMut(u64)) -> u64 {
-    let mut count = 64;
-    loop {
-        // The shortest of five, since the others may have been interrupted.
-        let each = (0..5).map(|_| time(work, count)).fold(f64::INFINITY, f64::min);
-        let took = each * count as f64;
-        if took >= round.as_nanos() as f64 {
-            return count;
+impl Turn {
+    /// Finds how many operations take at least as long as a round.
+    fn of(round: Duration, work: &mut dyn FnMut(u64) -> f64) -> Self {
+        let mut count = 1;
+        loop {
+            // The shortest of several, since the others may have been interrupted.
+            let mut shortest = f64::INFINITY;
+            for _ in 0..5 {
+                let began = Instant::now();
+                work(count);
+                let took = began.elapsed();
+                shortest = shortest.min(took.as_nanos() as f64);
+                // A long operation is tried once.
+                if took > round * 40 {
+                    break;
+                }
+            }
+            if shortest >= round.as_nanos() as f64 {
+                return Self { count, nanoseconds: shortest };
+            }
+            count *= 2;
         }
-        count *= 2;
     }
 }
 
 /// Returns the median; 0 of an empty list.
 pub fn median(figures: &[f64]) -> f64 {
+    quantile(figures, 0.5)
+}
+
+/// Returns the figure below which this part of them lies; 0 of an empty list.
+pub fn quantile(figures: &[f64], part: f64) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    let at = (sorted.len() as f64 * part) as usize;
+    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }

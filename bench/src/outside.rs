@@ -60,15 +60,15 @@ fn from_c(map: &Map, c: &Rc<Opened>) -> Result<[Leg; 4]> {
         each(move |number| c.set_field_f64(black_box("rpm"), number as f64))
     };
     let get = Leg::new(C_GET, typed(c))
-        .beside("C, a number of its own", None, {
+        .beside("C, a number of its own", {
             let c = c.clone();
             each(move |_| _ = black_box(c.get_f64(black_box("number"))))
         })
-        .beside("Rust, Map::get_field", None, {
+        .beside("Rust, Map::get_field", {
             let map = map.clone();
             each(move |_| _ = black_box(map.get_field("car", black_box("rpm")).expect("there")))
         })
-        .beside("Rust, by handle", None, {
+        .beside("Rust, by handle", {
             let field = map.plain::<Car>("car")?.field::<f32>("rpm")?;
             each(move |_| _ = black_box(black_box(&field).get().expect("there")))
         });
@@ -76,13 +76,13 @@ fn from_c(map: &Map, c: &Rc<Opened>) -> Result<[Leg; 4]> {
         let c = c.clone();
         each(move |_| _ = black_box(c.get_field(black_box("rpm"))))
     })
-    .beside("C, as a double", None, typed(c));
+    .beside("C, as a double", typed(c));
     let set = Leg::new(C_SET, set_typed(c))
-        .beside("C, a number of its own", None, {
+        .beside("C, a number of its own", {
             let c = c.clone();
             each(move |number| c.set_f64(black_box("number"), number as f64))
         })
-        .beside("Rust, Map::set_field", None, {
+        .beside("Rust, Map::set_field", {
             let map = map.clone();
             each(move |number| {
                 let value = Value::F64(number as f64);
@@ -93,7 +93,7 @@ fn from_c(map: &Map, c: &Rc<Opened>) -> Result<[Leg; 4]> {
         let c = c.clone();
         each(move |number| c.set_field(black_box("rpm"), number as f64))
     })
-    .beside("C, as a double", None, set_typed(c));
+    .beside("C, as a double", set_typed(c));
     Ok([get, get_value, set, set_value])
 }
 
@@ -133,12 +133,12 @@ fn from_command(mapvar: &Mapvar) -> Result<[Leg; 2]> {
         each(move |_| run(&mut command))
     };
     let get = Leg::new(COMMAND_GET, mapvar.each("get", &["car.rpm"]))
-        .beside("mapvar get of a number", None, mapvar.each("get", &["number"]))
-        .beside("mapvar --version", None, version())
-        .beside("/bin/true", None, nothing());
+        .beside("mapvar get of a number", mapvar.each("get", &["number"]))
+        .beside("mapvar --version", version())
+        .beside("/bin/true", nothing());
     let set = Leg::new(COMMAND_SET, mapvar.each("set", &["car.rpm", "7000"]))
-        .beside("mapvar set of a number", None, mapvar.each("set", &["number", "7000"]))
-        .beside("mapvar --version", None, version())
-        .beside("/bin/true", None, nothing());
-    Ok([get.slow(), set.slow()])
+        .beside("mapvar set of a number", mapvar.each("set", &["number", "7000"]))
+        .beside("mapvar --version", version())
+        .beside("/bin/true", nothing());
+    Ok([get, set])
 }

@@ -144,7 +144,6 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
         )
         .beside(
             "read_bytes of its bytes",
-            2.0,
             each(move |_| {
                 let mut buffer = [0; BYTES];
                 _ = black_box(black_box(&get_into).read_bytes(&mut buffer));
@@ -153,14 +152,12 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
         )
         .beside(
             "seqlock by hand",
-            None,
             each(move |_| {
                 _ = black_box(black_box(&read).get());
             }),
         )
         .beside(
             "iceoryx2 EntryHandle::get",
-            None,
             each(move |_| {
                 _ = black_box(black_box(&reader).get());
             }),
@@ -172,21 +169,21 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
                 let _ = black_box(&set).set(black_box(&value));
             })
         })
-        .beside("write_bytes of its bytes", 2.0, {
+        .beside("write_bytes of its bytes", {
             let mut bytes = [7; BYTES];
             each(move |number| {
                 bytes[8..16].copy_from_slice(&number.to_le_bytes());
                 let _ = black_box(&set_from).write_bytes(black_box(&bytes));
             })
         })
-        .beside("seqlock by hand", None, {
+        .beside("seqlock by hand", {
             let mut value = car(7);
             each(move |number| {
                 value.lap = number;
                 black_box(&written).set(black_box(&value));
             })
         })
-        .beside("iceoryx2 update_with_copy", None, {
+        .beside("iceoryx2 update_with_copy", {
             let mut value = car(7);
             each(move |number| {
                 value.lap = number;

@@ -5,9 +5,13 @@
 //! machines). In the third, that thread reads the same variable. The ratio is same / different.
 
 use crate::{
-    Result,
-    handles::{self, Blackboard},
-    measure::{Leg, Plan, line, median},
+    Result, handles,
+    measure::{Leg, Plan, median},
+    peers::{
+        Cell as _,
+        board::{Blackboard, Entry},
+    },
+    record::{Row, Unit},
 };
 use core_affinity::CoreId;
 use std::{
@@ -58,7 +62,6 @@ fn measure(
     plan: &Plan,
     core: CoreId,
     title: &str,
-    goal: Option<f64>,
     mut read: impl FnMut(),
     same: impl FnMut() + Send + 'static,
     different: impl FnMut() + Send + 'static,
@@ -109,11 +112,19 @@ fn measure(
     }
     shared.order.0.store(END, Relaxed);
     let _ = thread.join();
-    let control = format!("different variables (alone {:.2})", median(&alone));
-    line(title, median(&together), Some((&control, median(&apart), median(&ratios), goal)));
+    let row = Row::new(title, Unit::Nanoseconds, median(&together));
+    plan.report.add(row.clone().beside("different variables", median(&apart), median(&ratios)));
+    let of_alone: Vec<f64> =
+        together.iter().zip(&alone).map(|(ours, alone)| ours / alone).collect();
+    plan.report.add(row.beside("one reader", median(&alone), median(&of_alone)));
     if ratios.len() < plan.rounds / 2 {
         println!("    (the other reader ran in {} of {} rounds)", ratios.len(), plan.rounds);
     }
+}
+
+#[inline]
+fn read(entry: &Entry<u64>) {
+    black_box(black_box(entry).get());
 }
 
 /// Measures the two readers; prints its own lines, which have another form, and returns no legs.
@@ -126,7 +137,6 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         println!("two readers: one core only, nothing to see");
         return Ok(Vec::new());
     };
-    println!("two readers, a core each: the same variable / different ones");
     let map = handles::map("readers", 1 << 16)?;
 
     let one = map.atomic_or("atomic.one", 1_u64)?;
@@ -135,7 +145,6 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         plan,
         *core,
         titles[0],
-        Some(1.1),
         move || _ = black_box(black_box(&one).load().expect("there")),
         move || _ = black_box(black_box(&again).load().expect("there")),
         move || _ = black_box(black_box(&two).load().expect("there")),
@@ -147,7 +156,6 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         plan,
         *core,
         titles[1],
-        Some(1.1),
         move || _ = black_box(black_box(&one).get().expect("there")),
         move || _ = black_box(black_box(&again).get().expect("there")),
         move || _ = black_box(black_box(&two).get().expect("there")),
@@ -155,16 +163,7 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
 
     let board = Blackboard::new()?;
     // Keys far enough apart to share no cache line.
-    let (one, again, two) =
-        (board.reader::<u64>(1)?, board.reader::<u64>(1)?, board.reader::<u64>(20)?);
-    measure(
-        plan,
-        *core,
-        titles[2],
-        None,
-        move || _ = black_box(black_box(&one).get()),
-        move || _ = black_box(black_box(&again).get()),
-        move || _ = black_box(black_box(&two).get()),
-    );
+    let (one, again, two) = (board.read::<u64>(1)?, board.read::<u64>(1)?, board.read::<u64>(20)?);
+    measure(plan, *core, titles[2], move || read(&one), move || read(&again), move || read(&two));
     Ok(Vec::new())
 }

@@ -2,12 +2,24 @@
 
 #![allow(unsafe_code, reason = "the C library's interface")]
 
-use std::{cell::UnsafeCell, mem::MaybeUninit};
+use std::{cell::UnsafeCell, hint::black_box, mem::MaybeUninit};
 
-pub struct RobustMutex(Box<UnsafeCell<libc::pthread_mutex_t>>);
+pub const PEER: &str = "robust mutex";
+
+/// Returns a loop that locks and unlocks a mutex of its own, with nothing between.
+pub fn bare() -> impl FnMut(u64) {
+    let mutex = RobustMutex::new();
+    move |count| {
+        for _ in 0..count {
+            black_box(&mutex).lock_and_unlock();
+        }
+    }
+}
+
+struct RobustMutex(Box<UnsafeCell<libc::pthread_mutex_t>>);
 
 impl RobustMutex {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
         let attributes = attributes.as_mut_ptr();
         let mutex = Box::new(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
@@ -28,7 +40,7 @@ impl RobustMutex {
     }
 
     #[inline]
-    pub fn lock_and_unlock(&self) {
+    fn lock_and_unlock(&self) {
         // SAFETY: the mutex was initialized in `new` and stays in its box; this thread does not own
         // it.
         check(unsafe { libc::pthread_mutex_lock(self.0.get()) });
