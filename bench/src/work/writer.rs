@@ -92,6 +92,8 @@ impl Drop for Writer {
 fn under<C: Cell>(core: CoreId, reader: C, writer: C) -> impl FnMut(u64) -> f64 {
     let (mut reads, writer) = (get_into(reader), Writer::start(core, writer));
     move |count| {
+        // Waking the writer may take longer than a round: then one read would seem to fill it.
+        let count = count.max(20_000);
         writer.go();
         let began = Instant::now();
         reads(count);
