@@ -26,7 +26,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`value`](Self::value) and of [`Value::to_marshal`](crate::Value::to_marshal).
+    /// Those of [`get`](Self::get) and of [`Value::to_marshal`](crate::Value::to_marshal).
     pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
         match &self.0 {
             Body::Gem(gem) => gem.marshal(name),
