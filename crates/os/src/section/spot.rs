@@ -89,8 +89,8 @@ impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD,
         // Another view of the keeper may have another length.
         let valid = view.range().base() == self.base && Self::is_within(view, place);
         if valid {
-            // Release pairs with the Acquire load in `here`: who finds the place finds the bytes
-            // mapped.
+            // Release pairs with the Acquire load in `here`: a thread that finds the place finds the
+            // bytes mapped.
             self.place.store(place, Ordering::Release);
         }
         valid
