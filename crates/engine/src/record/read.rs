@@ -155,7 +155,9 @@ impl Store<Mapped> {
         if here.flag() { None } else { self.try_copy(here, id, into) }
     }
 
-    /// As [`try_read_fast_plain`](Self::try_read_fast_plain), of the variable with this id.
+    /// Copies a part of a plain struct into `into`, in one attempt: the bytes from `from` on.
+    /// Returns whether the value of the variable with this id is of this type, has `len` bytes, and
+    /// was read whole; otherwise the caller must use [`read`](Self::read).
     #[inline(always)]
     pub fn try_read_plain_here(
         &self,
@@ -306,31 +308,6 @@ impl<M: Mem> Store<M> {
             AttemptOutcome::Whole(len, _) => len,
             _ => None,
         }
-    }
-
-    /// Copies a part of a plain struct into `into`, in one attempt: the bytes from `from` on.
-    /// Returns whether the value is of this type, has `len` bytes, and was read whole; otherwise
-    /// the caller must use [`read`](Self::read).
-    #[inline(always)]
-    pub fn try_read_fast_plain(
-        &self,
-        handle: Handle,
-        (type_id, len): (u32, usize),
-        from: usize,
-        into: &mut [u8],
-    ) -> bool {
-        if handle.atomic || len > handle.room() || from + into.len() > len {
-            return false;
-        }
-        let described = Desc::new(len, Kind::Plain as u8);
-        let copy = |desc: Desc, slot: M::Words<'_>, number: usize| {
-            if desc != described || slot.load(slot::TYPE, Relaxed) >> 32 != u64::from(type_id) {
-                return false;
-            }
-            self.mem.copy_bytes(handle.slot_at(number) + slot::DATA_AT + from as u64, into)
-        };
-        let place = ByHandle { mem: &self.mem, handle };
-        matches!(self.read_slot(place, handle.id, copy), AttemptOutcome::Whole(true, _))
     }
 
     /// Returns the unchecked description of the value, and its first word, if one attempt finds

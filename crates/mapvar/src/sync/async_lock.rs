@@ -66,7 +66,7 @@ fn poll(
                 Err(error) => return Poll::Ready(Err(error)),
             },
         };
-        // A death wakes no waiter, and the first waiter, who looks for it, may be the one that died or
+        // A death wakes no waiter. The first waiter looks for it, but may itself have died or been
         // stopped.
         let latest = Instant::now().checked_add(NAP);
         // Before `arm` sets WAIT in the map, as for a stream.

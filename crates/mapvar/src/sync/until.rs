@@ -87,18 +87,10 @@ impl<T: DeserializeOwned> Var<T> {
     pub fn wait_until(
         &self,
         timeout: impl Into<Option<Duration>>,
-        mut condition: impl FnMut(&T) -> bool,
+        condition: impl FnMut(&T) -> bool,
     ) -> Result<Option<T>> {
-        let mut rounds = Rounds::new(timeout.into());
-        let mut watch = self.watch()?;
-        let mut found = self.find()?;
-        loop {
-            if let Some(value) = found.filter(|value| condition(value)) {
-                return Ok(Some(value));
-            }
-            let Some(change) = rounds.next(&mut watch)? else { return Ok(None) };
-            found = if change.is_removed() { None } else { Some(change.get()?) };
-        }
+        let watch = self.watch()?;
+        wait_until(timeout.into(), watch, self.find()?, Change::find, condition)
     }
 }
 
@@ -120,18 +112,29 @@ impl<T: Plain> PlainVar<T> {
     pub fn wait_until(
         &self,
         timeout: impl Into<Option<Duration>>,
-        mut condition: impl FnMut(&T) -> bool,
+        condition: impl FnMut(&T) -> bool,
     ) -> Result<Option<T>> {
-        let mut rounds = Rounds::new(timeout.into());
-        let mut watch = self.watch()?;
-        let mut found = self.find()?;
-        loop {
-            if let Some(value) = found.filter(|value| condition(value)) {
-                return Ok(Some(value));
-            }
-            let Some(change) = rounds.next(&mut watch)? else { return Ok(None) };
-            found = change.plain()?;
+        let watch = self.watch()?;
+        wait_until(timeout.into(), watch, self.find()?, Change::plain, condition)
+    }
+}
+
+/// Waits until `condition` holds for `found`, which was read after the watch began, or for the value
+/// that `value` reads from a later change.
+fn wait_until<T>(
+    timeout: Option<Duration>,
+    mut watch: Watch,
+    mut found: Option<T>,
+    value: impl Fn(&Change) -> Result<Option<T>>,
+    mut condition: impl FnMut(&T) -> bool,
+) -> Result<Option<T>> {
+    let mut rounds = Rounds::new(timeout);
+    loop {
+        if let Some(value) = found.filter(|value| condition(value)) {
+            return Ok(Some(value));
         }
+        let Some(change) = rounds.next(&mut watch)? else { return Ok(None) };
+        found = value(&change)?;
     }
 }
 
