@@ -8,7 +8,7 @@
 )]
 
 use mapvar_engine::{
-    layout::live,
+    layout::{live, ring},
     mem::Mem,
     record::wait::NAP,
     store::Store,
@@ -51,6 +51,62 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
     assert!(store.sleep_once(handle, stand, NAP).unwrap());
     set("b");
     assert_eq!(wake_counts(&store), (2, 3), "what was armed is told once, and the birth");
+}
+
+/// The records of the ring's entries from number `from` on.
+fn noted(store: &Store<Heap>, from: u64) -> Vec<(u64, bool)> {
+    let mut noted = Vec::new();
+    let head = store.changes_head().unwrap();
+    assert!(store.changes(from, head, |entry| noted.push((entry.at, entry.born))).unwrap());
+    noted
+}
+
+#[test]
+fn the_ring_names_what_was_made_and_what_was_asked_for() {
+    let store = store();
+    let set = |name: &str| {
+        store.set(store.query(name.as_bytes()), &Raw::word(Kind::U64, 1)).unwrap();
+        store.find(store.query(name.as_bytes())).unwrap().unwrap()
+    };
+    let (a, b) = (set("a"), set("b"));
+    assert_eq!(noted(&store, 0), [(a.at, true), (b.at, true)]);
+    // Nobody has asked.
+    set("a");
+    assert_eq!(store.changes_head().unwrap(), 2);
+    assert!(store.ask(a).unwrap() && store.ask(a).unwrap());
+    set("a");
+    set("a");
+    assert_eq!(noted(&store, 2), [(a.at, false)], "told once");
+    assert!(store.ask(b).unwrap());
+    assert!(store.remove(store.query(b"b")).unwrap());
+    let told = noted(&store, 3);
+    assert!(!told.is_empty() && told.iter().all(|entry| *entry == (b.at, false)), "{told:?}");
+    assert!(!store.ask(b).unwrap(), "its record is collected");
+}
+
+#[test]
+fn entries_of_another_lap_are_missing() {
+    let store = store();
+    let raw = Raw::word(Kind::U64, 1);
+    let query = store.query(b"a");
+    store.set(query, &raw).unwrap();
+    let handle = store.find(query).unwrap().unwrap();
+    let most = ring::WORDS as u64;
+    for number in 1..3 * most {
+        assert!(store.ask(handle).unwrap());
+        store.set(query, &raw).unwrap();
+        assert_eq!(store.changes_head().unwrap(), number + 1);
+        let first = (number + 1).saturating_sub(most);
+        assert_eq!(noted(&store, first).len() as u64, number + 1 - first);
+        if first > 0 {
+            let none = |from| store.changes(from, number + 1, |_| {}).unwrap();
+            assert!(!none(first - 1));
+        }
+    }
+    // A peer has forged the head.
+    for (from, head) in [(0, u64::MAX), (u64::MAX, 0), (u64::MAX - 3, u64::MAX), (9, 3)] {
+        assert!(!store.changes(from, head, |_| panic!("there is no such entry")).unwrap());
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub const LAYOUT: u64 = {
         TABLE_WORDS,
         FIRST_INDEX,
         FIRST_INDEX_LINES,
+        ring::WORDS as u64,
         EXTENT_CLASSES.len() as u64,
         BLOCK_CLASSES[3] as u64,
         marks::MOST as u64,
@@ -123,6 +124,8 @@ pub mod live {
     /// A 32-bit word: woken when a variable is made, and when one changes that has WAIT. Byte
     /// offset in the region.
     pub const CHANGES_WAKE: u64 = AT + 76;
+    /// How many entries the ring of changes ever got.
+    pub const CHANGES: usize = 10;
     /// Odd while a transaction is being applied; each transaction adds 2.
     pub const TSEQ: usize = 16;
     /// Last complete flush epoch.
@@ -257,9 +260,45 @@ pub const TABLE_WORDS: u64 = 512;
 
 /// The first index. Its successors lie in chunks of their own.
 pub const FIRST_INDEX: u64 = 0x6000;
-pub const FIRST_INDEX_LINES: u64 = 128;
+pub const FIRST_INDEX_LINES: u64 = 64;
 /// A name's word lies within this many lines of its home line.
 pub const PROBE_LINES: u64 = 16;
+
+/// The ring of changes: which records were made, or changed while a thread waited for them.
+pub mod ring {
+    pub const AT: u64 = 0x7000;
+    pub const WORDS: usize = 512;
+
+    /// Bit of an entry: the record was made.
+    pub const BORN: u64 = 1 << 40;
+
+    /// Returns the word of entry `number`.
+    pub const fn place(number: u64) -> usize {
+        (number % WORDS as u64) as usize
+    }
+
+    /// Returns the high bits of entry `number`, which the entry of another lap at the same place
+    /// does not have. Those of the first lap are not 0, as in a ring without entries.
+    pub const fn lap(number: u64) -> u64 {
+        (number / WORDS as u64).wrapping_add(1) << 41
+    }
+
+    /// Returns entry `number` for the record at `record`.
+    pub const fn entry(number: u64, record: u64, born: bool) -> u64 {
+        let born = if born { BORN } else { 0 };
+        lap(number) | born | (record / 64) & (BORN - 1)
+    }
+
+    /// Whether `word` is entry `number`.
+    pub const fn is(word: u64, number: u64) -> bool {
+        (word ^ lap(number)) >> 41 == 0
+    }
+
+    /// Returns the offset of an entry's record.
+    pub const fn record(word: u64) -> u64 {
+        (word & (BORN - 1)) * 64
+    }
+}
 
 /// Bytes of a chunk.
 pub const CHUNK: u64 = 0x4000;

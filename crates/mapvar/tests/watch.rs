@@ -253,6 +253,135 @@ fn a_map_for_reading_is_watched_too() {
     setter.join().unwrap();
 }
 
+/// All changes that a watch has at present, as `name=value` or `name-`.
+fn told(watch: &mut Watch) -> Vec<String> {
+    std::iter::from_fn(|| watch.try_recv().unwrap())
+        .map(|change| match change.find::<i64>().unwrap() {
+            Some(value) => format!("{}={value}", change.name()),
+            None => format!("{}-", change.name()),
+        })
+        .collect()
+}
+
+#[test]
+fn changes_of_many_come_in_the_order_in_which_they_happened() {
+    let (map, _) = map("watch-order");
+    for name in ["a", "b", "c"] {
+        map.set(name, 0).unwrap();
+    }
+    let mut all = map.watch_all().unwrap();
+    for name in ["c", "new", "a", "b"] {
+        map.set(name, 1).unwrap();
+    }
+    assert_eq!(told(&mut all), ["c=1", "new=1", "a=1", "b=1"]);
+    map.remove("c").unwrap();
+    map.set("a", 2).unwrap();
+    assert_eq!(told(&mut all), ["c-", "a=2"]);
+    assert!(told(&mut all).is_empty());
+}
+
+/// More happens between two looks than the ring of changes holds.
+#[test]
+fn a_watch_that_looks_seldom_misses_nothing() {
+    const MANY: usize = 1_500;
+    let name = unique("watch-seldom");
+    let map = Map::options().name(&name).size(1 << 20).create().unwrap();
+    let names: Vec<_> = (0..MANY).map(|number| format!("n.{number}")).collect();
+    map.set("x.0", 0).unwrap();
+    let mut prefix = map.watch_prefix("n.").unwrap();
+    let mut any = map.watch_any(names.iter().chain([&"x.0".to_owned()])).unwrap();
+    for round in 0..3 {
+        for name in &names {
+            map.set(name, round).unwrap();
+        }
+        let mut expected: Vec<_> = names.iter().map(|name| format!("{name}={round}")).collect();
+        expected.sort();
+        for watch in [&mut prefix, &mut any] {
+            let mut found = told(watch);
+            found.sort();
+            assert_eq!(found, expected, "round {round}");
+        }
+        // One change more is told by the ring again.
+        map.set("n.7", round + 10).unwrap();
+        assert_eq!(told(&mut prefix), [format!("n.7={}", round + 10)]);
+        assert_eq!(told(&mut any), [format!("n.7={}", round + 10)]);
+    }
+    for name in &names {
+        map.remove(name).unwrap();
+    }
+    assert_eq!((told(&mut prefix).len(), told(&mut any).len()), (MANY, MANY));
+    map.set("n.7", 1).unwrap();
+    map.set("x.0", 1).unwrap();
+    assert_eq!(told(&mut prefix), ["n.7=1"]);
+    assert_eq!(told(&mut any), ["n.7=1", "x.0=1"]);
+}
+
+/// An Atomic that changed and changed back is not told, but its next change is.
+#[test]
+fn an_atomic_that_changed_back_is_told_the_next_time() {
+    let name = unique("watch-back");
+    let map = Map::options().name(&name).size(1 << 20).create().unwrap();
+    let atomic = map.atomic_or("hits", 5_u64).unwrap();
+    map.set("other", 0).unwrap();
+    let mut watch = map.watch_any(["hits", "other"]).unwrap();
+    for lap in [false, true] {
+        atomic.store(6).unwrap();
+        atomic.store(5).unwrap();
+        if lap {
+            // The entry of the change is no longer in the ring.
+            (0..600).for_each(|number| map.set(&format!("n.{number}"), 0).unwrap());
+        }
+        nothing(&mut watch);
+        atomic.store(7).unwrap();
+        assert_eq!(told(&mut watch), ["hits=7"]);
+        atomic.store(5).unwrap();
+        assert_eq!(told(&mut watch), ["hits=5"]);
+    }
+}
+
+/// A process dies between its change and the entry of it: the head is as it was before.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_change_without_an_entry_is_found_all_the_same() {
+    use std::os::unix::fs::FileExt;
+    const HEAD: u64 = 0x1050;
+    let _watchdog = Watchdog::new("without_an_entry", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("watched");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("a", 1).unwrap();
+    map.set("b", 1).unwrap();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut all = map.watch_all().unwrap();
+    let mut any = map.watch_any(["b", "c"]).unwrap();
+    let mut head = [0; 8];
+    file.read_exact_at(&mut head, HEAD).unwrap();
+    map.set("b", 2).unwrap();
+    map.set("c", 2).unwrap();
+    file.write_all_at(&head, HEAD).unwrap();
+    assert_eq!(all.recv().unwrap().name(), "b");
+    let mut names = [any.recv().unwrap(), any.recv().unwrap()].map(|it| it.name().to_owned());
+    names.sort();
+    assert_eq!(names, ["b", "c"]);
+}
+
+/// Names that come and go leave nothing behind in a watch of a prefix.
+#[test]
+fn a_watch_forgets_the_names_that_are_gone() {
+    let (map, _) = map("watch-forgets");
+    let mut all = map.watch_all().unwrap();
+    for round in 0..2_000 {
+        let name = format!("session.{round}");
+        map.set(&name, round).unwrap();
+        assert_eq!(told(&mut all), [format!("{name}={round}")]);
+        map.remove(&name).unwrap();
+        assert_eq!(told(&mut all), [format!("{name}-")]);
+    }
+    assert!(told(&mut all).is_empty());
+    let watched = format!("{all:?}");
+    assert!(watched.contains("watched: 0") || watched.contains("watched: 1"), "{watched}");
+}
+
 #[test]
 fn what_cannot_be_watched_says_so() {
     let (map, _) = map("watch-refused");

@@ -286,8 +286,10 @@ impl LoomMem {
         if self.over() {
             return;
         }
-        let order = self.order(Op::Store, self.shared.setup.on[at], order);
+        let on = self.shared.setup.on[at];
+        let order = self.order(Op::Store, on, order);
         match self.shared.setup.places[at] {
+            Place::Fixed if on == On::Ring => {}
             Place::Fixed => {
                 let fixed = self.shared.setup.words[at];
                 assert!(
@@ -317,7 +319,11 @@ impl LoomMem {
         if self.over() {
             return 0;
         }
-        let order = self.order(Op::Swap, self.shared.setup.on[at], order);
+        let on = self.shared.setup.on[at];
+        let order = self.order(Op::Swap, on, order);
+        if on == On::Ring && matches!(self.shared.setup.places[at], Place::Fixed) {
+            return self.shared.setup.words[at];
+        }
         self.step();
         match self.shared.setup.places[at] {
             Place::Fixed => panic!("FORGOTTEN: the model changes {:#x}", at * 8),

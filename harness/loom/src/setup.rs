@@ -203,6 +203,13 @@ impl Region {
         self
     }
 
+    /// Adds the ring of changes, as far as its next `count` entries.
+    pub fn ring(self, count: usize) -> Self {
+        let head = live(layout::live::CHANGES);
+        let first = layout::ring::AT as usize / 8 + layout::ring::place(self.words[head]);
+        self.hot([head]).hot(first..first + count)
+    }
+
     pub fn done(self) -> Arc<Self> {
         Arc::new(self)
     }

@@ -22,6 +22,9 @@ pub enum On {
     Mark,
     /// A wake word.
     Wake,
+    /// The ring of changes, and its head. A model that does not name them has nobody who reads
+    /// them, and what is added is not kept.
+    Ring,
     Other,
 }
 
@@ -46,6 +49,10 @@ pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
     }
     if byte == live::AT + live::INDEX_SEQ as u64 * 8 {
         return On::IndexSeq;
+    }
+    let ring = layout::ring::AT..layout::ring::AT + layout::ring::WORDS as u64 * 8;
+    if byte == live::AT + live::CHANGES as u64 * 8 || ring.contains(&byte) {
+        return On::Ring;
     }
     if index.iter().any(|line| (*line..*line + MOST_LINES * 64).contains(&byte)) {
         return On::Index;

@@ -44,6 +44,14 @@ struct World {
     names: &'static [&'static str],
 }
 
+/// Whether the ring of changes tells of the record at `at` in its entries from number `from` on.
+fn is_noted(store: &Store<Mortal>, from: u64, at: u64) -> bool {
+    let mut noted = false;
+    let head = store.changes_head().unwrap();
+    // If an entry is missing, a watch looks at everything.
+    !store.changes(from, head, |entry| noted |= entry.at == at).unwrap() || noted
+}
+
 const NAMES: &[&str] = &["small", "block", "run", "place", LONG, "new", "removed"];
 const LONG: &str = "a name that is longer than what a record holds of it, so it has a block";
 
@@ -198,6 +206,7 @@ impl World {
         self.shared.back_to(&self.start);
         let waited = self.wait_for_all();
         let before = self.versions();
+        let noted = self.process(3).changes_head().unwrap();
         let mut store = self.process(1);
         store.mem().dies_at(step);
         let done = to_its_end(|| operation(&store).unwrap()).is_some();
@@ -219,6 +228,7 @@ impl World {
         for ((handle, version), now) in before.iter().zip(self.versions()) {
             if waited.contains(handle) && now.1 != *version {
                 assert!(self.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
+                assert!(is_noted(&store, noted, handle.at), "{context}: a watch is not told");
             }
         }
         self.check(&store, &context);

@@ -327,15 +327,16 @@ fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
     (done.get(), lived.is_some())
 }
 
-/// Sets WAIT on all variables; returns their versions.
-fn waiting(world: &World) -> Vec<(Handle, u64)> {
+/// Sets WAIT on all variables; returns the number of the ring's next entry, and their versions.
+fn waiting(world: &World) -> (u64, Vec<(Handle, u64)>) {
     let handles = world.wait_for_all();
     let store = world.process(3);
     let version = |handle: &Handle| {
         let line = store.mem().words(handle.at, record::LINE).unwrap();
         State(line.load(record::STATE, Relaxed)).version()
     };
-    handles.iter().map(|handle| (*handle, version(handle))).collect()
+    let noted = store.changes_head().unwrap();
+    (noted, handles.iter().map(|handle| (*handle, version(handle))).collect())
 }
 
 /// Runs the last process: it takes every lock, which replays unfinished work, writes each variable
@@ -345,7 +346,7 @@ fn finish(
     oracle: &Oracle,
     least: [usize; 3],
     seen: &Reads,
-    waited: &[(Handle, u64)],
+    (noted, waited): &(u64, Vec<(Handle, u64)>),
     context: &str,
 ) {
     let store = world.process(1);
@@ -371,6 +372,7 @@ fn finish(
         if line.load(record::ID, Relaxed) != handle.id || now != *version {
             assert!(world.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
             assert!(world.shared.wakes(live::CHANGES_WAKE) > 0, "{context}: a watch sleeps on");
+            assert!(is_noted(&store, *noted, handle.at), "{context}: a watch is not told");
         }
     }
     if is_born {

@@ -11,7 +11,7 @@ use crate::{
     index::{Query, inline_bytes},
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
-        chunk, commit, extent, incarnation, journal, kind, live, record, room, seat, slot,
+        chunk, commit, extent, incarnation, journal, kind, live, record, ring, room, seat, slot,
         superblock,
     },
     mem::{
@@ -491,6 +491,8 @@ impl<M: Mem> Store<M> {
         };
         zero(journal::AT, 0, journal::WORDS)?;
         zero(commit::AT, 0, commit::WORDS)?;
+        // An entry of the file may belong to a lap that is still to come.
+        zero(ring::AT, 0, ring::WORDS)?;
         for number in 0..layout::PARTICIPANT_SLOTS {
             // The tokens too. The file may be a copy, and on Windows the users of the original
             // would seem to have its seats, and so its locks and ephemeral values. No process has
@@ -499,6 +501,7 @@ impl<M: Mem> Store<M> {
         }
         let live = self.live_mut()?;
         live.store(live::TSEQ, 0, Relaxed);
+        live.store(live::CHANGES, 0, Relaxed);
         for word in [live::PINS, live::PINS + 1, live::FLUSHER, live::FAILED, live::RECOUNT] {
             live.store(word, 0, Relaxed);
         }

@@ -30,7 +30,7 @@ impl<M: Mem> Store<M> {
                 if self.file {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }
-                self.wake_for_birth();
+                self.wake_for_birth(at);
             }
         }
         journal.store(journal::OPERATION, journal::NOTHING, Release);

@@ -67,11 +67,9 @@ impl<M: Mem> Store<M> {
         if let Some(handle) = handle
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
-            // Also the waiters of a record whose owner died before it woke them: a record whose
-            // lock this transaction found with a dead owner, or one that a dead owner of T
-            // published. The wake comes before the unmark: a process that dies in between leaves
-            // the mark, and its successor wakes.
-            self.wake_waiters(handle);
+            // No wake: the publication has woken, and so has whoever found the lock with a dead
+            // owner, or took over the journal of a dead owner of T. If one of them died before its
+            // wake, the mark is still there, and its successor wakes.
             self.mem.unmark(handle.lock());
         }
     }

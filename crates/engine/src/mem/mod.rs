@@ -29,6 +29,7 @@
 //! | S16 | `fence(SeqCst)` in `locks::collection`, after the slots were cleared | `next_epoch.store(SeqCst)` in `durable::flush`, before the barrier | a flush that takes the stored epoch or a later one finds the slots clear |
 //! | S17 | `state.swap(AcqRel)` in `record::write`, then the test of WAIT | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer sees WAIT, or the waiter sees the new state |
 //! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | the change that preceded the count that the waiter loaded |
+//! | S19 | `head.fetch_add(AcqRel)` in `record::wake`, after the publication | `head.load(Acquire)` in `record::changes`, before the variables are looked at | the change whose number is below the head |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 

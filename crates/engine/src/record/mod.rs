@@ -7,3 +7,4 @@ pub mod read;
 pub mod write;
 pub mod atomic;
 pub mod wait;
+pub mod changes;

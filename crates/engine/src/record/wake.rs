@@ -2,8 +2,12 @@
 
 use crate::{
     handle::Handle,
-    layout::{live, record},
-    mem::Mem,
+    layout::{live, record, ring},
+    mem::{
+        Mem,
+        Ordering::{AcqRel, Release},
+        StoreWords as _,
+    },
     store::Store,
 };
 
@@ -12,14 +16,15 @@ impl<M: Mem> Store<M> {
     /// several.
     #[inline]
     pub(crate) fn wake_waiters(&self, handle: Handle) {
-        self.wake_at(handle.wake());
+        self.wake_at(handle.at);
     }
 
     // Takes the offset alone: for a handle, the fast path would have to spill it to memory.
     #[cold]
     #[inline(never)]
-    fn wake_at(&self, word: u64) {
-        self.mem.wake(word);
+    fn wake_at(&self, at: u64) {
+        self.mem.wake(at + record::WAKE);
+        self.note_change(at, false);
         self.mem.wake(live::CHANGES_WAKE);
     }
 
@@ -28,13 +33,14 @@ impl<M: Mem> Store<M> {
     /// call.
     #[inline]
     pub(crate) fn force_wake_waiters(&self, handle: Handle) {
-        self.force_wake_word(handle.wake());
+        self.force_wake_record(handle.at);
     }
 
     #[cold]
     #[inline(never)]
-    fn force_wake_word(&self, word: u64) {
-        self.mem.force_wake(word);
+    fn force_wake_record(&self, at: u64) {
+        self.mem.force_wake(at + record::WAKE);
+        self.note_change(at, false);
         self.mem.force_wake(live::CHANGES_WAKE);
     }
 
@@ -44,14 +50,28 @@ impl<M: Mem> Store<M> {
     pub(crate) fn force_wake_at(&self, at: u64) {
         if self.mem.words(at, record::LINE).is_some() {
             self.mem.force_wake(at + record::WAKE);
+            self.note_change(at, true);
         }
         self.mem.force_wake(live::BIRTHS_WAKE);
         self.mem.force_wake(live::CHANGES_WAKE);
     }
 
-    /// Wakes the threads that wait for a name without a variable.
-    pub(crate) fn wake_for_birth(&self) {
+    /// Wakes the threads that wait for a name without a variable: the record at `at` was made.
+    pub(crate) fn wake_for_birth(&self, at: u64) {
         self.mem.wake(live::BIRTHS_WAKE);
+        self.note_change(at, true);
         self.mem.wake(live::CHANGES_WAKE);
+    }
+
+    /// Adds an entry to the ring of changes: the record at `at` has changed, or was `born`. Called
+    /// after the publication, and before the wake of those who read the ring.
+    fn note_change(&self, at: u64, born: bool) {
+        let head = self.mem.words_mut(live::AT, live::WORDS);
+        if let (Some(live), Some(ring)) = (head, self.mem.words_mut(ring::AT, ring::WORDS)) {
+            // SYNC POINT S19. A reader that loads the head beyond this number sees the publication,
+            // also if the entry itself never comes.
+            let number = live.fetch_add(live::CHANGES, 1, AcqRel);
+            ring.store(ring::place(number), ring::entry(number, at, born), Release);
+        }
     }
 }

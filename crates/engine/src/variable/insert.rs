@@ -161,7 +161,7 @@ impl<M: Mem> Store<M> {
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
         }
         // Before the journal is cleared: if this process dies before the wake, the replay wakes.
-        self.wake_for_birth();
+        self.wake_for_birth(room.at);
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(Inserted::New(Handle { id, ..handle }))
     }

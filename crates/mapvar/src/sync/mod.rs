@@ -1,6 +1,8 @@
 //! Watches for changes of variables, user locks, and the processes that have a map open.
 
 pub(crate) mod change;
+mod watched;
+mod watch_set;
 pub(crate) mod watch;
 mod until;
 #[cfg(feature = "stream")]

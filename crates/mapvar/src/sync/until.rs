@@ -1,6 +1,6 @@
 //! Waiting until a condition on variables holds.
 
-use crate::{Change, Map, PlainVar, Var, Watch, plain::Plain, sync::watch::WATCH_ONE};
+use crate::{Change, Map, PlainVar, Var, Watch, plain::Plain, sync::watched::WATCH_ONE};
 use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};

@@ -31,6 +31,7 @@ fn region() -> Region {
     .values(record(1))
     .wakes([0, 1].map(|number| record(number) + layout::record::WAKE))
     .wakes([CHANGES])
+    .ring(3)
 }
 
 fn observed(handle: Handle, version: u64) -> Observed {
@@ -49,14 +50,31 @@ fn await_one(store: &Process, name: &str, version: u64) {
     }
 }
 
-/// Waits until either variable is beyond version 3, as a watch of many does.
-fn await_any(store: &Process) {
+/// Waits until `count` of the two variables are beyond version 3, as a watch of many does.
+fn await_many(store: &Process, count: usize) {
     let handles = ["a", "b"].map(|name| store.handle(name).expect("it is there"));
+    let mut next = store.changes_head().expect("the head");
+    let mut to_look = handles.to_vec();
+    let mut changed = Vec::new();
     loop {
-        let seen = store.mem().wakes(CHANGES).expect("a wake word");
-        let armed = handles.map(|handle| store.arm(handle, observed(handle, 3)).expect("a look"));
-        if armed.contains(&false) {
+        for handle in to_look.drain(..) {
+            assert!(store.ask(handle).expect("a look"), "GONE: {handle:?}");
+            if !store.is_unchanged(handle, observed(handle, 3)) && !changed.contains(&handle) {
+                changed.push(handle);
+            }
+        }
+        if changed.len() >= count {
             return;
+        }
+        let seen = store.mem().wakes(CHANGES).expect("a wake word");
+        let head = store.changes_head().expect("the head");
+        if head != next {
+            let mut told = Vec::new();
+            let whole = store.changes(next, head, |entry| told.push(entry.at)).expect("the ring");
+            let is_told = |handle: &&Handle| !whole || told.contains(&handle.at);
+            to_look.extend(handles.iter().filter(is_told).copied());
+            next = head;
+            continue;
         }
         store.mem().park(CHANGES, seen, FOR_EVER).expect("a sleep");
     }
@@ -72,7 +90,7 @@ fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
             let store = process(shared, 10 + number, &ways);
             threads.push(thread::spawn(move || {
                 if any && number == 0 {
-                    await_any(&store);
+                    await_many(&store, 1);
                 } else {
                     await_one(&store, "a", 2 + u64::from(sets));
                 }
@@ -92,13 +110,35 @@ fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
     })
 }
 
+/// Two threads each set one of two variables, and a third waits for both.
+fn both(ways: &Ways) -> Body {
+    let ways = ways.clone();
+    model(region(), move |shared, _| {
+        let store = process(shared, 10, &ways);
+        let waiter = thread::spawn(move || await_many(&store, 2));
+        let store = process(shared, 1, &ways);
+        let writer = thread::spawn(move || {
+            store.put("b", 1000).expect("nobody has the lock for long");
+        });
+        let store = process(shared, 2, &ways);
+        store.put("a", 2000).expect("nobody has the lock for long");
+        writer.join().expect("it ends");
+        waiter.join().expect("it ends");
+    })
+}
+
 /// A writer dies at some step, and its successor sets the same variable. A third process waits for
-/// it.
-fn writer_dies() -> Body {
+/// it, or for one of `many`.
+fn writer_dies(many: bool) -> Body {
     let ways = Ways::default();
     model(region(), move |shared, step| {
         let store = process(shared, 10, &ways);
-        let waiter = thread::spawn(move || await_one(&store, "a", 3));
+        let waiter =
+            thread::spawn(
+                move || {
+                    if many { await_many(&store, 1) } else { await_one(&store, "a", 3) }
+                },
+            );
         let mortal = process(shared, 1, &ways.clone().dies(step));
         let handle = mortal.handle("a").expect("it is there");
         let mortal = thread::spawn(move || {
@@ -114,13 +154,17 @@ fn writer_dies() -> Body {
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
     let no_wake = &without(Op::Swap, On::Wake, Ordering::AcqRel);
+    let no_head = &without(Op::Swap, On::Ring, Ordering::AcqRel);
     vec![
         holds("wait: a writer, two who wait", body(2, 1, false, as_is)).bound(3, 2),
         // With more switches a writer gives up on the lock.
         holds("wait: two writers, one who waits for both", body(1, 2, false, as_is)).bound(2, 2),
         holds("wait: for one, and for any", body(2, 1, true, as_is)).bound(3, 2),
-        holds("wait: the writer dies", writer_dies()).bound(3, 2).dies(),
+        holds("wait: for both of two, of two writers", both(as_is)).bound(3, 2),
+        holds("wait: the writer dies", writer_dies(false)).bound(3, 2).dies(),
+        holds("wait: the writer dies, one waits for any", writer_dies(true)).bound(2, 2).dies(),
         // Loom's own word for a thread that sleeps for ever.
         caught("wait, wake word Relaxed", &["deadlock"], body(1, 1, true, no_wake)),
+        caught("wait, head of the ring Relaxed", &["deadlock"], both(no_head)).bound(2, 2),
     ]
 }

@@ -1,0 +1,74 @@
+//! The ring of changes, for those who wait for many variables.
+
+use crate::{
+    error::{EngineError, outside},
+    handle::Handle,
+    layout::{State, live, record, ring},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, SeqCst},
+        StoreWords as _,
+    },
+    store::Store,
+};
+
+/// An entry of the ring: a record that was made, or that changed while a thread waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangedRecord {
+    /// Offset of the record. It may hold another variable by now.
+    pub at: u64,
+    /// Whether it was made.
+    pub born: bool,
+}
+
+impl<M: Mem> Store<M> {
+    /// Returns the number of the ring's next entry. What happened before is to be looked at after
+    /// this call.
+    pub fn changes_head(&self) -> Result<u64, EngineError> {
+        // SYNC POINT S19.
+        Ok(self.live()?.load(live::CHANGES, Acquire))
+    }
+
+    /// Hands out the entries from number `from` up to `head`, in their order, until one is missing;
+    /// returns whether none was. A peer may have forged any of them.
+    pub fn changes(
+        &self,
+        from: u64,
+        head: u64,
+        mut each: impl FnMut(ChangedRecord),
+    ) -> Result<bool, EngineError> {
+        if head.checked_sub(from).is_none_or(|count| count > ring::WORDS as u64) {
+            return Ok(false);
+        }
+        let words = self.mem.words(ring::AT, ring::WORDS).ok_or_else(|| outside(ring::AT))?;
+        for number in (from..head).take(ring::WORDS) {
+            let word = words.load(ring::place(number), Acquire);
+            if !ring::is(word, number) {
+                return Ok(false);
+            }
+            each(ChangedRecord { at: ring::record(word), born: word & ring::BORN != 0 });
+        }
+        Ok(true)
+    }
+
+    /// Has the next change of the variable of `handle` told by the ring; returns whether the record
+    /// still holds that variable. The caller looks at the variable after this call.
+    ///
+    /// If WAIT is set already, a load is enough: a writer that clears it afterwards takes a number
+    /// in the ring that is not below the head that the caller loaded before.
+    pub fn ask(&self, handle: Handle) -> Result<bool, EngineError> {
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
+        // SYNC POINT S17.
+        if !State(line.load(record::STATE, Acquire)).waited_for() {
+            // If the record now holds another variable, its `state` is not changed. WAIT would do
+            // no harm in a `state`, but in a retired record this word is an epoch.
+            if line.load(record::ID, Acquire) != handle.id {
+                return Ok(false);
+            }
+            // Pairs with the swap in `publish` (for an Atomic, with the SeqCst load of state in
+            // `operate`). Either the writer sees WAIT, or this thread sees the change.
+            line.fetch_or(record::STATE, State::WAIT, if handle.atomic { SeqCst } else { AcqRel });
+        }
+        Ok(true)
+    }
+}
