@@ -142,8 +142,6 @@ pub mod live {
     pub const FAILED: usize = 30;
     /// Not 0: the next flush counts all durable slots instead of updating the last count.
     pub const RECOUNT: usize = 31;
-    /// How many `Atomic`s were ever made. While it is 0, a flush searches for none.
-    pub const ATOMICS: usize = 42;
     /// The structure lock (L), a 32-bit word. Byte offset in the region.
     pub const LOCK_L: u64 = AT + 256;
     /// The transaction lock (T), a 32-bit word. Byte offset in the region.
@@ -225,6 +223,21 @@ pub mod sleeping {
     /// Returns the offset of the word of seat `number`.
     pub const fn at(number: usize) -> u64 {
         AT + (number % super::PARTICIPANT_SLOTS) as u64 * 8
+    }
+}
+
+/// Bits that stand for chunks: bit n for the chunks n, n + [`BITS`](summary::BITS) and so on.
+pub mod summary {
+    /// Of chunks with records that are dirty or in flight.
+    pub const DIRTY: u64 = 0x1c00;
+    /// Of chunks in which an `Atomic` was ever made.
+    pub const ATOMICS: u64 = 0x1e00;
+    pub const WORDS: usize = 64;
+    pub const BITS: u64 = WORDS as u64 * 64;
+
+    /// Returns the word and the bit of chunk `number`.
+    pub const fn place(number: u64) -> (usize, u64) {
+        ((number / 64) as usize % WORDS, 1 << (number % 64))
     }
 }
 
@@ -333,6 +346,9 @@ pub mod chunk {
 /// Kinds of a chunk, in bits 0..=7 of its word in the table. Bits 8..=15 hold the class, bits
 /// 32..=63 the chunks of the run.
 pub mod kind {
+    /// Bit of the word: an `Atomic` was ever made in the chunk.
+    pub const HAS_ATOMICS: u64 = 1 << 16;
+
     pub const FREE: u64 = 0;
     pub const META: u64 = 1;
     pub const RECORDS: u64 = 2;

@@ -8,7 +8,7 @@ use crate::{
     durable::checksum::{Superblock, Tally},
     error::{EngineError, outside},
     handle::Handle,
-    layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, kind, live, record, slot, superblock},
+    layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, live, record, slot, superblock},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -74,19 +74,6 @@ impl<M: Mem> Store<M> {
         Ok(self.live()?.load(live::FAILED, Acquire) != 0)
     }
 
-    /// Whether a value was set that no complete flush contains.
-    pub fn is_dirty(&self) -> Result<bool, EngineError> {
-        for number in layout::META_CHUNKS..self.chunk_count()? {
-            if self.chunk_kind(number)?.0 == kind::RECORDS {
-                let header = self.header_of(number)?;
-                if header.load(chunk::DIRTY, Relaxed) | header.load(chunk::FLUSHING, Relaxed) != 0 {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
     /// Takes the flush lock (F) if it is free, or if its owner process is gone. A thread holds one
     /// robust lock at a time, and a flusher needs T. So F is a plain word with the token of its
     /// owner's seat.
@@ -102,7 +89,11 @@ impl<M: Mem> Store<M> {
             // SYNC POINT S14. Pairs with the exchange in the former flusher's `Drop`: its
             // superblock and bits in flight are seen.
             if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
-                return Ok(Flusher { store: self, token });
+                let held = Flusher { store: self, token };
+                if owner != 0 {
+                    self.suspect_all()?;
+                }
+                return Ok(held);
             }
             if !self.mem.pause(round) {
                 let holder = self.process_of(owner).unwrap_or_default();
@@ -171,14 +162,13 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S15. Before the bits in flight are cleared: a flush that dies in between
         // leaves them to the next. In the other order no later flush would find the records.
         live.store(live::EPOCH, epoch, Release);
-        for number in layout::META_CHUNKS..self.chunk_count()? {
-            if self.chunk_kind(number)?.0 == kind::RECORDS {
-                let header = self.header_of(number)?;
-                if header.load(chunk::FLUSHING, Relaxed) != 0 {
-                    header.store(chunk::FLUSHING, 0, Release);
-                }
+        for (number, _) in self.chunks_to_flush()? {
+            let header = self.header_of(number)?;
+            if header.load(chunk::FLUSHING, Relaxed) != 0 {
+                header.store(chunk::FLUSHING, 0, Release);
             }
         }
+        self.settle()?;
         Ok(removed)
     }
 
@@ -215,10 +205,8 @@ impl<M: Mem> Store<M> {
         complete: u64,
         chosen: &mut Vec<Chosen>,
     ) -> Result<Option<Blocked>, EngineError> {
-        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0;
-        for number in layout::META_CHUNKS..self.chunk_count()? {
-            let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
-            let class = class & 3;
+        for (number, class) in self.chunks_to_flush()? {
+            let atomics = self.has_atomics(number)?;
             let header = self.header_of(number)?;
             // SYNC POINT S10. In flight first: a death in between loses no bit.
             let dirty = header.load(chunk::DIRTY, Acquire);

@@ -2,5 +2,6 @@
 //! the recovery that finds the last one.
 
 pub mod checksum;
+pub mod dirty;
 pub mod flush;
 pub mod recover;

@@ -454,8 +454,9 @@ impl<M: Mem> Store<M> {
         if recovered.damaged {
             live.store(live::RECOUNT, 1, Relaxed);
         }
-        let atomics = present.iter().filter(|handle| handle.atomic).count();
-        live.store(live::ATOMICS, atomics as u64, Relaxed);
+        for handle in present.iter().filter(|handle| handle.atomic) {
+            self.mark_atomics(handle.at)?;
+        }
         self.index_all(&present)?;
         for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
             if rejected {
@@ -493,6 +494,7 @@ impl<M: Mem> Store<M> {
         zero(commit::AT, 0, commit::WORDS)?;
         // An entry of the file may belong to a lap that is still to come.
         zero(ring::AT, 0, ring::WORDS)?;
+        self.clear_summaries()?;
         for number in 0..layout::PARTICIPANT_SLOTS {
             // The tokens too. The file may be a copy, and on Windows the users of the original
             // would seem to have its seats, and so its locks and ephemeral values. No process has

@@ -4,7 +4,7 @@
 
 use crate::{
     handle::Handle,
-    layout::{self, Desc, State, chunk, record, slot},
+    layout::{Desc, State, record, slot},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -91,21 +91,6 @@ impl<M: Mem> Store<M> {
     pub(crate) fn is_removed(&self, handle: Handle, state: State) -> Option<bool> {
         let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
         Some(Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
-    }
-
-    /// Marks the record at `at` for the next flush. Called before the publication: once a set has
-    /// returned, the next flush finds its bit.
-    #[inline(always)]
-    pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
-        let (header, bit) = layout::dirty_bit(at);
-        let header = self.mem.mapped_words_mut(header, chunk::WORDS)?;
-        // Relaxed: a flush clears the bit before it marks the record, and the mark waits for this
-        // writer's lock. So a bit that is seen set has not been swept without this write.
-        if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
-            // SYNC POINT S10. Pairs with the sweep in `choose_under`.
-            header.fetch_or(chunk::DIRTY, bit, AcqRel);
-        }
-        Some(())
     }
 
     /// Writes all of the slot at `at`, and returns the extent to which it referred before. A

@@ -5,7 +5,7 @@ use crate::{
     handle::Handle,
     header::meta_crc,
     index::{Query, inline_bytes, store_name},
-    layout::{self, BLOCK_CLASSES, Meta, RECORD_CLASSES, State, journal, live, record, slot},
+    layout::{self, BLOCK_CLASSES, Meta, RECORD_CLASSES, State, journal, record, slot},
     mem::{
         Mem,
         Ordering::{Relaxed, Release},
@@ -144,7 +144,7 @@ impl<M: Mem> Store<M> {
             .fill_slot(handle.slot_at(0), version, raw, true)
             .ok_or_else(|| outside(room.at))?;
         if atomic {
-            self.live_mut()?.fetch_add(live::ATOMICS, 1, Relaxed);
+            self.mark_atomics(room.at)?;
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
         words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);

@@ -1,0 +1,165 @@
+//! Which chunks a flush has to look at: `docs/FORMAT.md`, "Dirty summary".
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the test")]
+
+use crate::{
+    error::{EngineError, outside},
+    layout::{self, CHUNK, chunk, kind, summary},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+
+impl<M: Mem> Store<M> {
+    /// Marks the record at `at` for the next flush. Called before the publication: once a set has
+    /// returned, the next flush finds its bit.
+    #[inline(always)]
+    pub fn mark_dirty(&self, at: u64) -> Option<()> {
+        let (header, bit) = layout::dirty_bit(at);
+        let (word, of_chunk) = summary::place(at / CHUNK);
+        let dirty = self.mem.mapped_words(header, chunk::WORDS)?.load(chunk::DIRTY, Acquire);
+        // After the load above: a bit that a dead writer set without that of the summary.
+        let summary = self.mem.mapped_words(summary::DIRTY, summary::WORDS)?.load(word, Relaxed);
+        // A flush clears the bit before it marks the record, and the mark waits for this writer's
+        // lock. So a bit that is seen set has not been swept without this write.
+        if dirty & bit == 0 || summary & of_chunk == 0 {
+            return self.mark_dirty_slowly(at);
+        }
+        Some(())
+    }
+
+    #[cold]
+    fn mark_dirty_slowly(&self, at: u64) -> Option<()> {
+        let (header, bit) = layout::dirty_bit(at);
+        let (word, of_chunk) = summary::place(at / CHUNK);
+        let header = self.mem.words_mut(header, chunk::WORDS)?;
+        let summary = self.mem.words_mut(summary::DIRTY, summary::WORDS)?;
+        // SYNC POINT S10. Pairs with the sweep in `choose_under`.
+        header.fetch_or(chunk::DIRTY, bit, AcqRel);
+        // SYNC POINT S20. Pairs with `settle`, by a read-modify-write also where the bit is set:
+        // either this comes after the bit was cleared, or `settle` sees the dirty bit.
+        summary.fetch_or(word, of_chunk, AcqRel);
+        Some(())
+    }
+
+    /// Marks the chunk of the record at `at` as one with an `Atomic`. The caller holds L, and the
+    /// record has no id yet.
+    pub(crate) fn mark_atomics(&self, at: u64) -> Result<(), EngineError> {
+        let number = at / CHUNK;
+        let table = layout::table_word(number);
+        let words = self.mem.words_mut(table, 1).ok_or_else(|| outside(table))?;
+        words.fetch_or(0, kind::HAS_ATOMICS, Release);
+        let (word, bit) = summary::place(number);
+        self.summary(summary::ATOMICS)?.fetch_or(word, bit, Release);
+        Ok(())
+    }
+
+    /// Whether an `Atomic` was ever made in chunk `number`.
+    pub(crate) fn has_atomics(&self, number: u64) -> Result<bool, EngineError> {
+        let table = layout::table_word(number);
+        let words = self.mem.words(table, 1).ok_or_else(|| outside(table))?;
+        Ok(words.load(0, Acquire) & kind::HAS_ATOMICS != 0)
+    }
+
+    /// Says of all chunks that they may have records to flush: a flusher may have died after it
+    /// cleared bits, and before it set one again.
+    pub(crate) fn suspect_all(&self) -> Result<(), EngineError> {
+        let summary = self.summary(summary::DIRTY)?;
+        (0..summary::WORDS).for_each(|word| summary.store(word, u64::MAX, Release));
+        Ok(())
+    }
+
+    /// Clears both summaries, for a recovery.
+    pub(crate) fn clear_summaries(&self) -> Result<(), EngineError> {
+        for at in [summary::DIRTY, summary::ATOMICS] {
+            let summary = self.summary(at)?;
+            (0..summary::WORDS).for_each(|word| summary.store(word, 0, Relaxed));
+        }
+        Ok(())
+    }
+
+    /// Returns the chunks of records that may have something to flush, in their order, with their
+    /// class.
+    pub(crate) fn chunks_to_flush(&self) -> Result<Vec<(u64, usize)>, EngineError> {
+        self.chunks_of(|dirty, atomics| dirty | atomics)
+    }
+
+    fn chunks_of(&self, bits: impl Fn(u64, u64) -> u64) -> Result<Vec<(u64, usize)>, EngineError> {
+        let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
+        let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
+        let bits: Vec<u64> = (0..summary::WORDS)
+            .map(|word| bits(dirty.load(word, Acquire), atomics.load(word, Acquire)))
+            .collect();
+        let chunks = self.chunk_count()?;
+        let mut found = Vec::new();
+        let mut first = 0;
+        while first < chunks {
+            for (word, bits) in bits.iter().enumerate() {
+                let mut left = *bits;
+                while left != 0 {
+                    let number = first + word as u64 * 64 + u64::from(left.trailing_zeros());
+                    left &= left - 1;
+                    if number >= layout::META_CHUNKS
+                        && number < chunks
+                        && let (kind::RECORDS, class) = self.chunk_kind(number)?
+                    {
+                        found.push((number, class & 3));
+                    }
+                }
+            }
+            first += summary::BITS;
+        }
+        Ok(found)
+    }
+
+    /// Clears the bits of the summary whose chunks have nothing to flush. The caller has F.
+    pub fn settle(&self) -> Result<(), EngineError> {
+        let summary = self.summary(summary::DIRTY)?;
+        let chunks = self.chunks_of(|dirty, _| dirty)?;
+        for word in 0..summary::WORDS {
+            let bits = summary.load(word, Relaxed);
+            if bits != 0 {
+                // SYNC POINT S20.
+                summary.fetch_and(word, !bits, AcqRel);
+            }
+        }
+        for (number, _) in chunks {
+            let at = number * CHUNK;
+            let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            // SYNC POINT S20. By a read-modify-write: whoever sets a bit later sees that the summary
+            // was cleared.
+            let left =
+                header.fetch_or(chunk::DIRTY, 0, AcqRel) | header.load(chunk::FLUSHING, Relaxed);
+            if left != 0 {
+                let (word, bit) = summary::place(number);
+                summary.fetch_or(word, bit, AcqRel);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a value was set that no complete flush contains.
+    pub fn is_dirty(&self) -> Result<bool, EngineError> {
+        // A flusher that died may have cleared bits that it had to set again.
+        let live = self.live()?;
+        let owner = live.load(layout::live::FLUSHER, Acquire);
+        if owner != 0 && !self.lives(owner)? {
+            return Ok(true);
+        }
+        for (number, _) in self.chunks_to_flush()? {
+            let at = number * CHUNK;
+            let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            if header.load(chunk::DIRTY, Relaxed) | header.load(chunk::FLUSHING, Relaxed) != 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn summary(&self, at: u64) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(at, summary::WORDS).ok_or(EngineError::ReadOnly)
+    }
+}
