@@ -9,6 +9,7 @@ use crate::{
 use mapvar_engine::{handle::Handle, mem::Ordering, store::Store, version::Wrote};
 use std::sync::Arc;
 
+mod flush;
 mod identity;
 mod index;
 mod read;
@@ -95,6 +96,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(index::cases());
     cases.extend(read::cases());
     cases.extend(wait::cases());
+    cases.extend(flush::cases());
     cases
 }
 

@@ -30,6 +30,7 @@ use mapvar_os::ErrorKind;
 use std::collections::BTreeMap;
 
 mod rot;
+mod summary;
 
 fn file(size: u64) -> Store<Heap> {
     let facts = facts(size, 0, true);

@@ -21,7 +21,8 @@ impl<M: Mem> Store<M> {
         let (header, bit) = layout::dirty_bit(at);
         let (word, of_chunk) = summary::place(at / CHUNK);
         let dirty = self.mem.mapped_words(header, chunk::WORDS)?.load(chunk::DIRTY, Acquire);
-        // After the load above: a bit that a dead writer set without that of the summary.
+        // After the load above, which is Acquire: a dead writer may have set its bit without that of
+        // the summary.
         let summary = self.mem.mapped_words(summary::DIRTY, summary::WORDS)?.load(word, Relaxed);
         // A flush clears the bit before it marks the record, and the mark waits for this writer's
         // lock. So a bit that is seen set has not been swept without this write.
@@ -38,10 +39,11 @@ impl<M: Mem> Store<M> {
         let header = self.mem.words_mut(header, chunk::WORDS)?;
         let summary = self.mem.words_mut(summary::DIRTY, summary::WORDS)?;
         // SYNC POINT S10. Pairs with the sweep in `choose_under`.
+        // SYNC POINT S20. Pairs with the same in `settle`. If that came first, the bit of the summary
+        // is set after it was cleared, by a read-modify-write also where it seems to be set; else
+        // `settle` sees the dirty bit.
         header.fetch_or(chunk::DIRTY, bit, AcqRel);
-        // SYNC POINT S20. Pairs with `settle`, by a read-modify-write also where the bit is set:
-        // either this comes after the bit was cleared, or `settle` sees the dirty bit.
-        summary.fetch_or(word, of_chunk, AcqRel);
+        summary.fetch_or(word, of_chunk, Relaxed);
         Some(())
     }
 
@@ -84,15 +86,14 @@ impl<M: Mem> Store<M> {
     /// Returns the chunks of records that may have something to flush, in their order, with their
     /// class.
     pub(crate) fn chunks_to_flush(&self) -> Result<Vec<(u64, usize)>, EngineError> {
-        self.chunks_of(|dirty, atomics| dirty | atomics)
-    }
-
-    fn chunks_of(&self, bits: impl Fn(u64, u64) -> u64) -> Result<Vec<(u64, usize)>, EngineError> {
         let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
         let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
-        let bits: Vec<u64> = (0..summary::WORDS)
-            .map(|word| bits(dirty.load(word, Acquire), atomics.load(word, Acquire)))
-            .collect();
+        self.chunks_of(|word| dirty.load(word, Acquire) | atomics.load(word, Acquire))
+    }
+
+    /// Returns the chunks of records for which these bits stand.
+    fn chunks_of(&self, bits: impl FnMut(usize) -> u64) -> Result<Vec<(u64, usize)>, EngineError> {
+        let bits: Vec<u64> = (0..summary::WORDS).map(bits).collect();
         let chunks = self.chunk_count()?;
         let mut found = Vec::new();
         let mut first = 0;
@@ -118,24 +119,20 @@ impl<M: Mem> Store<M> {
     /// Clears the bits of the summary whose chunks have nothing to flush. The caller has F.
     pub fn settle(&self) -> Result<(), EngineError> {
         let summary = self.summary(summary::DIRTY)?;
-        let chunks = self.chunks_of(|dirty, _| dirty)?;
-        for word in 0..summary::WORDS {
-            let bits = summary.load(word, Relaxed);
-            if bits != 0 {
-                // SYNC POINT S20.
-                summary.fetch_and(word, !bits, AcqRel);
-            }
-        }
-        for (number, _) in chunks {
+        // The chunks of the very bits that are cleared: others may be set meanwhile.
+        let cleared = self.chunks_of(|word| match summary.load(word, Relaxed) {
+            0 => 0,
+            bits => summary.fetch_and(word, !bits, Relaxed) & bits,
+        })?;
+        for (number, _) in cleared {
             let at = number * CHUNK;
             let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-            // SYNC POINT S20. By a read-modify-write: whoever sets a bit later sees that the summary
-            // was cleared.
-            let left =
-                header.fetch_or(chunk::DIRTY, 0, AcqRel) | header.load(chunk::FLUSHING, Relaxed);
-            if left != 0 {
+            // SYNC POINT S20. By a read-modify-write: whoever sets a bit later sees that the bit of
+            // the chunk was cleared.
+            let dirty = header.fetch_or(chunk::DIRTY, 0, AcqRel);
+            if dirty | header.load(chunk::FLUSHING, Relaxed) != 0 {
                 let (word, bit) = summary::place(number);
-                summary.fetch_or(word, bit, AcqRel);
+                summary.fetch_or(word, bit, Relaxed);
             }
         }
         Ok(())
