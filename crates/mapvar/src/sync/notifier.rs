@@ -34,10 +34,25 @@ pub(crate) struct Shared {
     ended: AtomicBool,
 }
 
-#[derive(Default)]
 pub(crate) struct Waiting {
-    pub(crate) waiters: HashMap<u64, Waiter>,
-    pub(crate) next: u64,
+    waiters: HashMap<u64, Waiter>,
+    next: u64,
+    /// The wake word on which the thread sleeps, or is about to.
+    word: u64,
+}
+
+impl Waiting {
+    /// The wake word that every change adds to for which a task waits. With a single variable it is
+    /// the variable's own: on the word for several, other threads and other changes would wake the
+    /// thread. Without tasks it stays the last one, since the same task is likely to come again.
+    fn word(&self) -> u64 {
+        let mut words = self.waiters.values().map(Waiter::word);
+        match words.next() {
+            None => self.word,
+            Some(first) if words.all(|word| word == first) => first,
+            Some(_) => live::CHANGES_WAKE,
+        }
+    }
 }
 
 pub(crate) struct Waiter {
@@ -52,6 +67,12 @@ pub(crate) struct Waiter {
     pub(crate) latest: Option<Instant>,
 }
 
+impl Waiter {
+    fn word(&self) -> u64 {
+        self.probe.map_or(live::CHANGES_WAKE, |(handle, _)| handle.wake())
+    }
+}
+
 impl Notifier {
     /// Returns the notifier of this map. Starts its thread if there is none.
     pub(crate) fn of(inner: &Arc<Inner>) -> Result<Arc<Self>> {
@@ -62,7 +83,11 @@ impl Notifier {
         }
         let shared = Arc::new(Shared {
             inner: Arc::clone(inner),
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting {
+                waiters: HashMap::new(),
+                next: 0,
+                word: live::CHANGES_WAKE,
+            }),
             ended: AtomicBool::new(false),
         });
         let run = Arc::clone(&shared);
@@ -81,10 +106,9 @@ impl Notifier {
 impl Drop for Notifier {
     fn drop(&mut self) {
         self.shared.ended.store(true, Relaxed);
-        // Wakes the thread. Other waiters on this word check their variables once without need.
-        if self.shared.inner.store.live_mut().is_ok() {
-            self.shared.inner.store.mem().wake(live::CHANGES_WAKE);
-        }
+        // After `ended`: a thread that chooses another word later sees it.
+        let word = self.shared.waiting().word;
+        self.shared.wake_thread(word);
         // The thread holds the map open: without the join, the map's memory would outlive its last
         // handle by some milliseconds. A waker may drop the last stream on this very thread, which
         // cannot join itself.
@@ -99,25 +123,71 @@ impl Drop for Notifier {
 }
 
 impl Shared {
-    pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread from its sleep on `word`. Other waiters on the word check their variables
+    /// once without need.
+    fn wake_thread(&self, word: u64) {
+        if self.inner.store.live_mut().is_ok() {
+            self.inner.store.mem().wake(word);
+        }
+    }
+
+    /// Returns a number for a task.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut waiting = self.waiting();
+        waiting.next += 1;
+        waiting.next
+    }
+
+    /// Registers the task of this number to be woken.
+    pub(crate) fn register(&self, number: u64, waiter: Waiter) {
+        let (former, other) = {
+            let mut waiting = self.waiting();
+            let (of_task, word) = (waiter.word(), waiting.word);
+            let former = waiting.waiters.insert(number, waiter);
+            (former, (word != of_task && word != live::CHANGES_WAKE).then_some(word))
+        };
+        // Dropped after the mutex is released: a waker runs code of the executor, which could call
+        // back into this registration.
+        drop(former);
+        if let Some(word) = other {
+            // The thread sleeps on the word of another variable.
+            self.wake_thread(word);
+        }
+    }
+
+    /// Removes the task of this number.
+    pub(crate) fn leave(&self, number: u64) {
+        let former = self.waiting().waiters.remove(&number);
+        drop(former);
     }
 
     fn run(&self) {
         let mem = self.inner.store.mem();
         let mut names = NameChecks::new();
-        while !self.ended.load(Relaxed) {
-            // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
-            // the variables are checked. Otherwise `park` would sleep through a change that comes
-            // after the check.
-            let seen = mem.wakes(live::CHANGES_WAKE);
+        loop {
+            let (word, seen) = {
+                let mut waiting = self.waiting();
+                waiting.word = waiting.word();
+                // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
+                // the variables are checked. Otherwise `park` would sleep through a change that
+                // comes after the check. Within the mutex: a task that registers later for another
+                // word adds to this one.
+                (waiting.word, mem.wakes(waiting.word))
+            };
+            if self.ended.load(Relaxed) {
+                return;
+            }
             // Nobody else may come to wake the streams of a map whose name is gone: each checks the
             // name itself and reports it.
             let nap = self.wake_changed(names.check(&self.inner).is_err());
             let parked = match seen {
                 Ok(seen) => {
-                    let _sleeping = mem.announce_sleep(live::CHANGES_WAKE);
-                    mem.park(live::CHANGES_WAKE, seen, nap).is_ok()
+                    let _sleeping = mem.announce_sleep(word);
+                    mem.park(word, seen, nap).is_ok()
                 }
                 Err(_) => false,
             };

@@ -123,11 +123,7 @@ pub(super) struct Registration {
 impl Registration {
     pub(super) fn new(inner: &Arc<Inner>) -> Result<Self> {
         let notifier = Notifier::of(inner)?;
-        let number = {
-            let mut waiting = notifier.shared.waiting();
-            waiting.next += 1;
-            waiting.next
-        };
+        let number = notifier.shared.next_number();
         Ok(Self { notifier, number })
     }
 
@@ -139,15 +135,11 @@ impl Registration {
         latest: Option<Instant>,
     ) {
         let waiter = Waiter { waker: waker.clone(), probe, polls, latest };
-        let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
-        // Dropped after the mutex is released: a waker runs code of the executor, which could call
-        // back into this registration.
-        drop(former);
+        self.notifier.shared.register(self.number, waiter);
     }
 
     fn leave(&self) {
-        let former = self.notifier.shared.waiting().waiters.remove(&self.number);
-        drop(former);
+        self.notifier.shared.leave(self.number);
     }
 }
 
