@@ -7,15 +7,13 @@
 
 pub mod board;
 pub mod cells;
+pub mod databases;
 pub mod futex;
 pub mod hash;
-pub mod lmdb;
 pub mod memory;
 pub mod mutex;
 pub mod ours;
-pub mod redb;
 pub mod seqlock;
-pub mod sqlite;
 
 use crate::Result;
 

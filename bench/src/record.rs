@@ -16,6 +16,8 @@ pub struct Row {
     unit: Unit,
     ours: f64,
     beside: Option<Beside>,
+    /// Why there are no figures.
+    absent: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ struct Beside {
 
 impl Row {
     pub fn new(operation: &str, unit: Unit, ours: f64) -> Self {
-        Self { operation: operation.to_owned(), unit, ours, beside: None }
+        Self { operation: operation.to_owned(), unit, ours, beside: None, absent: None }
     }
 
     /// `ratio` is the median of the ratios of all rounds.
@@ -94,12 +96,17 @@ impl Report {
         *self.title.borrow_mut() = (!known).then(|| title.to_owned());
     }
 
-    /// Prints a row and keeps it.
-    pub fn add(&self, row: Row) {
+    /// Prints the title of the next row.
+    fn head(&self) {
         if let Some(title) = self.title.take() {
             println!("\n{title}");
             *self.printed.borrow_mut() = title;
         }
+    }
+
+    /// Prints a row and keeps it.
+    pub fn add(&self, row: Row) {
+        self.head();
         let verdict = judge(&row);
         let mut line = format!("{:<38} {:>9}", row.operation, shown(row.unit, row.ours));
         if let Some(Beside { peer, theirs, ratio }) = &row.beside {
@@ -112,6 +119,19 @@ impl Report {
         }
         println!("{line}");
         self.rows.borrow_mut().push(Judged { row, verdict });
+    }
+
+    /// Says why a row is not there, in the table and in the record. Without a peer, the whole
+    /// operation is not there.
+    pub fn absent(&self, operation: &str, peer: &str, why: &str) {
+        self.head();
+        println!("{operation:<38} {:>9}   {peer:<28} {why}", "–");
+        let row = Row {
+            beside: Some(Beside { peer: peer.to_owned(), theirs: f64::NAN, ratio: f64::NAN }),
+            absent: Some(why.to_owned()),
+            ..Row::new(operation, Unit::Nanoseconds, f64::NAN)
+        };
+        self.rows.borrow_mut().push(Judged { row, verdict: None });
     }
 
     /// Prints a row for each goal; one goal may have several figures.
@@ -161,6 +181,12 @@ impl Report {
             "date,commit,machine,run,operation,unit,ours,peer,theirs,ratio,goal,limit,verdict\n",
         );
         for Judged { row, verdict } in self.rows.borrow().iter() {
+            let (machine, operation) = (quoted(&machine), quoted(&row.operation));
+            if let (Some(why), Some(Beside { peer, .. })) = (&row.absent, &row.beside) {
+                let (peer, why) = (quoted(peer), quoted(why));
+                _ = writeln!(csv, "{date},{commit},{machine},{run},{operation},,,{peer},,,,,{why}");
+                continue;
+            }
             let unit = match row.unit {
                 Unit::Nanoseconds => "ns",
                 Unit::Bytes => "bytes",
@@ -175,7 +201,6 @@ impl Report {
                 Some(verdict) => (verdict.goal, verdict.limit.to_string(), verdict.word()),
                 None => Default::default(),
             };
-            let (machine, operation) = (quoted(&machine), quoted(&row.operation));
             _ = writeln!(
                 csv,
                 "{date},{commit},{machine},{run},{operation},{unit},{:.3},{peer},{theirs},{ratio},\
@@ -244,6 +269,7 @@ pub fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown processor", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Not those that this thread may use, which is one.
+    let cores = about.lines().filter(|line| line.starts_with("processor")).count().max(1);
     format!("{name}, {processor}, {cores} cores")
 }

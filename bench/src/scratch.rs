@@ -50,6 +50,14 @@ pub fn clear() -> Result<()> {
     Ok(())
 }
 
+/// Returns how many bytes of memory programs can still get.
+pub fn memory() -> Result<u64> {
+    let about = std::fs::read_to_string("/proc/meminfo")?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no memory?")?;
+    Ok(kilobytes.trim().parse::<u64>()? << 10)
+}
+
 /// Returns how many bytes the disk has free.
 pub fn free() -> Result<u64> {
     let program = std::env::current_exe()?;

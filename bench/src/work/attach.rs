@@ -7,7 +7,11 @@ use super::{
 use crate::{
     Result,
     measure::{Leg, Plan},
-    peers::{Attach, Store, lmdb::Lmdb, ours::Ours, sqlite::Sqlite},
+    peers::{
+        Attach, Store,
+        databases::{Lmdb, Sqlite},
+        ours::Ours,
+    },
 };
 use core_affinity::CoreId;
 

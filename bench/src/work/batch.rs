@@ -6,10 +6,8 @@ use crate::{
     measure::{Leg, Plan},
     peers::{
         Batch, Place,
-        lmdb::Lmdb,
+        databases::{Lmdb, Redb, Sqlite},
         ours::{Ours, Single},
-        redb::Redb,
-        sqlite::Sqlite,
     },
 };
 use std::hint::black_box;

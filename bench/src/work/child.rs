@@ -4,10 +4,9 @@ use crate::{
     Result,
     peers::{
         Attach, Bell,
+        databases::{Lmdb, Sqlite},
         futex::{Futex, Watched},
-        lmdb::Lmdb,
         ours::Ours,
-        sqlite::Sqlite,
     },
 };
 use core_affinity::CoreId;

@@ -5,7 +5,10 @@ use crate::{
     Result,
     measure::{Leg, Plan},
     peers::{
-        Durable, Place, Store, lmdb::Lmdb, memory::Mapped, ours::Ours, redb::Redb, sqlite::Sqlite,
+        Durable, Place, Store,
+        databases::{Lmdb, Redb, Sqlite},
+        memory::Mapped,
+        ours::Ours,
     },
     scratch,
 };

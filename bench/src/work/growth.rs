@@ -4,7 +4,12 @@ use super::names::{Names, figure};
 use crate::{
     Result,
     measure::{Leg, Plan},
-    peers::{Place, Store, Weighed, hash::Std, lmdb::Lmdb, ours::Ours, redb::Redb, sqlite::Sqlite},
+    peers::{
+        Place, Store, Weighed,
+        databases::{Lmdb, Redb, Sqlite},
+        hash::Std,
+        ours::Ours,
+    },
     record::{Row, Unit},
     scratch,
 };
@@ -42,10 +47,10 @@ fn walk<P: Store>(count: usize, names: &Names) -> Result<impl FnMut(u64) -> f64 
     })
 }
 
-pub fn inserting(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
+pub fn inserting(plan: &Plan, count: usize) -> Vec<Leg> {
     let title = format!("insert, {}", figure(count));
     if !plan.wants(&title) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let names = &Rc::new(Names::shuffled(count));
     let mut leg = Leg::clocked(title, insert::<Ours>(count, names));
@@ -57,7 +62,7 @@ pub fn inserting(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
             leg = leg.beside_clocked(Sqlite::PEER, insert::<Sqlite>(count, names));
         }
     }
-    Ok(vec![leg])
+    vec![leg]
 }
 
 pub fn walking(plan: &Plan, count: usize) -> Result<Vec<Leg>> {

@@ -5,11 +5,9 @@ use crate::{
     measure::{Leg, Plan},
     peers::{
         Place, Store,
+        databases::{Lmdb, Redb, Sqlite},
         hash::{Dash, Foldhash, Std},
-        lmdb::Lmdb,
         ours::Ours,
-        redb::Redb,
-        sqlite::Sqlite,
     },
 };
 use std::{hint::black_box, rc::Rc};

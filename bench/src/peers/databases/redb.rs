@@ -1,6 +1,6 @@
 //! redb.
 
-use super::{Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Batch, Durable, Place, Store, Weighed, visit};
 use crate::{Result, scratch};
 use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,

@@ -2,9 +2,9 @@
 
 use crate::{
     Result,
-    handles::{Handles, get_into},
     measure::{Leg, Plan},
     peers::{Cell, Value as _, board::Blackboard, seqlock::Seqlock},
+    values::handles::{Handles, get_into},
 };
 use core_affinity::CoreId;
 use std::{

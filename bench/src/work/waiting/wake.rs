@@ -1,6 +1,6 @@
 //! Waking another process: half of a round trip between two processes that take turns.
 
-use super::child::Child;
+use crate::work::child::Child;
 use crate::{
     Result,
     measure::{Leg, Plan, quantile},

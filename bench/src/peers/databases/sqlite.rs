@@ -1,6 +1,6 @@
 //! SQLite, by rusqlite.
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Attach, Batch, Durable, Place, Store, Weighed, visit};
 use crate::{Result, scratch};
 use rusqlite::{Connection, OpenFlags, params};
 

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "heed's interface")]
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Attach, Batch, Durable, Place, Store, Weighed, visit};
 use crate::{Result, scratch};
 use heed::{
     Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls,

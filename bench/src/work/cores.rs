@@ -1,0 +1,4 @@
+//! Threads on several cores.
+
+pub mod readers;
+pub mod writer;
