@@ -54,7 +54,7 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
     groups.add("values by serde", [1.0, 6.0], composites::legs);
     // The largest takes 8 GB.
     let largest = if plan.quick { MILLION } else { 10 * MILLION };
-    for count in [1_000, 100_000, MILLION, 10 * MILLION] {
+    for count in [100, 1_000, 100_000, MILLION, 10 * MILLION] {
         if count <= largest {
             for verb in [Verb::Get, Verb::Set] {
                 let seconds = [4.0, 20.0];

@@ -42,6 +42,7 @@ mod goals;
 mod groups;
 mod measure;
 mod peers;
+mod process;
 mod record;
 mod scratch;
 mod values;
@@ -49,6 +50,7 @@ mod work;
 
 use groups::Group;
 use measure::Plan;
+use peers::{databases::redis, python};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
@@ -144,6 +146,10 @@ fn introduce() {
     println!("each round.\n");
     for setup in peers::SETUPS {
         println!("{setup}");
+    }
+    for program in [python::PROGRAM, redis::PROGRAM] {
+        let version = process::version(program).unwrap_or_else(|| "not installed".into());
+        println!("{program}: {version}");
     }
 }
 

@@ -109,6 +109,10 @@ impl Leg {
         Self { operation: operation.into(), ours: Box::new(ours), peers: Vec::new(), part: 1.0 }
     }
 
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
     /// Adds a peer.
     pub fn beside(self, name: &'static str, work: impl FnMut(u64) + 'static) -> Self {
         self.beside_clocked(name, timed(work))

@@ -9,10 +9,12 @@ pub mod board;
 pub mod cells;
 pub mod databases;
 pub mod futex;
+pub mod gem;
 pub mod hash;
 pub mod memory;
 pub mod mutex;
 pub mod ours;
+pub mod python;
 pub mod seqlock;
 
 use crate::Result;
@@ -47,9 +49,24 @@ pub trait Store: Sized + 'static {
 
     /// Changes a variable that is there, in a transaction of its own.
     fn set(&mut self, name: &str, value: u64);
+}
 
+/// A store that can be read as a whole.
+pub trait Walk: Store {
     /// Visits all variables with their names and values; returns their number.
     fn walk(&mut self) -> u64;
+}
+
+/// A store to which several commands are sent before the answer of the first.
+pub trait Piped: Store {
+    /// As the rows name it.
+    const PEER: &'static str;
+
+    fn queue_get(&mut self, name: &str);
+    fn queue_set(&mut self, name: &str, value: u64);
+
+    /// Sends what is queued, and waits for the answers; returns the sum of what was read.
+    fn send(&mut self) -> u64;
 }
 
 /// Uses a name and a value as a program that reads them would, so that each peer has to fetch both.
@@ -237,6 +254,14 @@ pub const SETUPS: &[&str] = &[
     "SQLite: rusqlite 0.39, bundled; WITHOUT ROWID, prepared, locking EXCLUSIVE, mmap 4 GiB, \
      journal MEMORY and synchronous OFF on tmpfs; gets in one open transaction; durable rows: WAL, \
      synchronous FULL, on disk",
+    "Redis: redis-server on a unix socket of its own, on the same core (two cores take longer), \
+     no TCP, no persistence; single commands and a pipeline of 100 (its fastest), MSET and MGET; a \
+     client written here, values of eight bytes; full run only",
+    "gem's way: win32-mmap's protocol by mapvar's Format::Marshal: one Hash of all variables, read \
+     and written whole under one lock (on Linux of a file)",
+    "Python shared_memory: multiprocessing's; struct.Struct's unpack_from and pack_into, and slices; \
+     a process on the same core times its own loop",
+    "named event: left out: Windows only",
     "iceoryx2: 0.10, blackboard, service ipc (shared memory, as peers in other processes use), \
      handles made beforehand",
     "robust mutex: glibc's, PROCESS_SHARED and ROBUST, lock and unlock with nothing between",

@@ -2,6 +2,7 @@
 
 pub mod lmdb;
 pub mod redb;
+pub mod redis;
 pub mod sqlite;
 
-pub use {lmdb::Lmdb, redb::Redb, sqlite::Sqlite};
+pub use {lmdb::Lmdb, redb::Redb, redis::Redis, sqlite::Sqlite};

@@ -1,6 +1,6 @@
 //! Hash maps of this process: std's with two hashers, and DashMap.
 
-use super::{Place, Store, Weighed, visit};
+use super::{Place, Store, Walk, Weighed, visit};
 use crate::Result;
 use dashmap::DashMap;
 use std::{
@@ -65,7 +65,9 @@ impl<S: Hasher> Store for Hashed<S> {
     fn set(&mut self, name: &str, value: u64) {
         *self.numbers.get_mut(name).expect("there") = value;
     }
+}
 
+impl<S: Hasher> Walk for Hashed<S> {
     fn walk(&mut self) -> u64 {
         for (name, value) in &self.numbers {
             visit(name, *value);
@@ -111,7 +113,9 @@ impl Store for Dash {
     fn set(&mut self, name: &str, value: u64) {
         *self.0.get_mut(name).expect("there") = value;
     }
+}
 
+impl Walk for Dash {
     fn walk(&mut self) -> u64 {
         for entry in &self.0 {
             visit(entry.key(), *entry.value());

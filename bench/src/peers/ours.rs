@@ -1,6 +1,6 @@
 //! mapvar as a store of names.
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use super::{Attach, Batch, Durable, Place, Store, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use mapvar::Map;
 
@@ -44,7 +44,9 @@ impl Store for Ours {
     fn set(&mut self, name: &str, value: u64) {
         self.map.set(name, value).expect("there");
     }
+}
 
+impl Walk for Ours {
     fn walk(&mut self) -> u64 {
         let mut count = 0;
         let mut entries = self.map.iter();
@@ -134,10 +136,6 @@ impl Store for Single {
     #[inline]
     fn set(&mut self, name: &str, value: u64) {
         self.0.set(name, value);
-    }
-
-    fn walk(&mut self) -> u64 {
-        self.0.walk()
     }
 }
 

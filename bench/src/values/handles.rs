@@ -3,8 +3,8 @@
 use crate::{
     Result,
     measure::{Leg, Plan},
-    peers::{Cell, Value, board::Blackboard, cells, mutex, seqlock::Seqlock},
-    scratch,
+    peers::{Cell, Value, board::Blackboard, cells, mutex, python, seqlock::Seqlock},
+    process, scratch,
 };
 use mapvar::{Atomic, Map, Var};
 use std::hint::black_box;
@@ -115,7 +115,32 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
         ),
         both(set_packet, false, board.write::<[u64; 40]>(201)?, Seqlock::new([7; 40])?),
     ];
-    Ok(legs)
+    beside_python(plan, legs)
+}
+
+/// Adds Python to the legs that it can do.
+fn beside_python(plan: &Plan, legs: Vec<Leg>) -> Result<Vec<Leg>> {
+    let words = [
+        ("get Var<u64>", "get"),
+        ("get 64 B, read_bytes", "get-bytes"),
+        ("set Var<u64>", "set"),
+        ("set 64 B, write_bytes", "set-bytes"),
+    ];
+    let installed = process::version(python::PROGRAM).is_some();
+    let add = |leg: Leg| {
+        let Some((title, word)) = words.into_iter().find(|it| leg.operation() == it.0) else {
+            return Ok(leg);
+        };
+        if !plan.wants(title) {
+            return Ok(leg);
+        }
+        if installed {
+            return Ok(leg.beside_clocked(python::PEER, python::work(word)?));
+        }
+        plan.report.absent(title, python::PEER, "not installed");
+        Ok(leg)
+    };
+    legs.into_iter().map(add).collect()
 }
 
 /// Adds two peers to a leg of reads or writes.

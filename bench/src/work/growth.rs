@@ -5,7 +5,7 @@ use crate::{
     Result,
     measure::{Leg, Plan},
     peers::{
-        Place, Store, Weighed,
+        Place, Store, Walk, Weighed,
         databases::{Lmdb, Redb, Sqlite},
         hash::Std,
         ours::Ours,
@@ -34,7 +34,7 @@ fn insert<P: Store>(count: usize, names: &Rc<Names>) -> impl FnMut(u64) -> f64 +
 }
 
 /// Returns work that visits all variables; the figure is that of one.
-fn walk<P: Store>(count: usize, names: &Names) -> Result<impl FnMut(u64) -> f64 + use<P>> {
+fn walk<P: Walk>(count: usize, names: &Names) -> Result<impl FnMut(u64) -> f64 + use<P>> {
     let mut store = P::create("walk", count, 8, Place::Memory)?;
     store.fill(names.iter())?;
     assert_eq!(store.walk(), count as u64, "{}", P::PEER);

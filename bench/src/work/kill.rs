@@ -1,7 +1,7 @@
 //! The time from the death of a process that sets a variable without a pause to the end of the next
 //! `set` of it by another.
 
-use super::child::Child;
+use super::child;
 use crate::{
     Result,
     measure::{Leg, Plan, median, quantile},
@@ -23,7 +23,7 @@ fn kill(core: CoreId, gigabytes: usize, times: u32) -> Result<Vec<f64>> {
     let bytes = (gigabytes << 30).to_string();
     let mut figures = Vec::new();
     for number in 0..times {
-        let mut child = Child::start(core, &["set", &name, &bytes])?;
+        let mut child = child::start(core, &["set", &name, &bytes])?;
         child.answer()?;
         // A different moment each time, so that deaths find the lock taken and free.
         sleep(Duration::from_micros(1_000 + u64::from(number) * 37 % 500));

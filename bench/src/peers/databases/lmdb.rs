@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "heed's interface")]
 
-use crate::peers::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Attach, Batch, Durable, Place, Store, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use heed::{
     Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls,
@@ -85,7 +85,9 @@ impl Store for Lmdb {
     fn set(&mut self, name: &str, value: u64) {
         self.transaction(&[name], value);
     }
+}
 
+impl Walk for Lmdb {
     fn walk(&mut self) -> u64 {
         let txn = self.env.read_txn().expect("a transaction");
         let mut count = 0;

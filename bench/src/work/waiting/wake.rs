@@ -1,6 +1,6 @@
 //! Waking another process: half of a round trip between two processes that take turns.
 
-use crate::work::child::Child;
+use crate::work::child;
 use crate::{
     Result,
     measure::{Leg, Plan, quantile},
@@ -15,7 +15,7 @@ use std::time::Instant;
 /// Returns work with a child on this core; the figure is the quantile of the wakes of a round.
 fn ring<B: Bell>(core: CoreId, part: f64) -> Result<impl FnMut(u64) -> f64> {
     let mut bell = B::create("wake")?;
-    let mut child = Child::start(core, &["bell", B::WORD, &bell.address()])?;
+    let mut child = child::start(core, &["bell", B::WORD, &bell.address()])?;
     child.answer()?;
     let mut turn = 0_u32;
     Ok(move |count| {
