@@ -6,7 +6,7 @@ use crate::{
     values::{composites, handles, outside, structs},
     work::{
         attach, batch, bytes,
-        cores::{readers, writer},
+        cores::{crowd, pauses, readers, writer},
         flush, growth, kill,
         names::{self, Verb},
         waiting::{wake, watches},
@@ -54,12 +54,12 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
     groups.add("values by serde", [1.0, 6.0], composites::legs);
     // The largest takes 8 GB.
     let largest = if plan.quick { MILLION } else { 10 * MILLION };
-    for count in [100, 1_000, 100_000, MILLION, 10 * MILLION] {
-        if count <= largest {
-            for verb in [Verb::Get, Verb::Set] {
-                let seconds = [4.0, 20.0];
-                groups.add("by name", seconds, move |plan| names::legs(plan, verb, count));
-            }
+    let sizes = [100, 1_000, 100_000, MILLION, 10 * MILLION];
+    let sizes = || sizes.into_iter().filter(|count| *count <= largest);
+    for count in sizes() {
+        for verb in [Verb::Get, Verb::Set] {
+            let seconds = [4.0, 20.0];
+            groups.add("by name", seconds, move |plan| names::legs(plan, verb, count));
         }
     }
     for size in bytes::SIZES {
@@ -72,10 +72,10 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
         let legs = move |plan: &Plan| batch::legs(plan, size);
         groups.add("several at once, of 1,000", [2.0, 12.0], legs);
     }
-    for count in [1_000, 100_000, MILLION] {
+    for count in sizes() {
         groups.add("insertion", [4.0, 30.0], move |plan| Ok(growth::inserting(plan, count)));
     }
-    for count in [1_000, 100_000, MILLION] {
+    for count in sizes() {
         let legs = move |plan: &Plan| growth::walking(plan, count);
         groups.add("walk, each variable", [4.0, 25.0], legs);
     }
@@ -87,12 +87,22 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
     }
     groups.add("a flush in a large map", [8.0, 80.0], move |plan| flush::of_large(plan, largest));
     groups.add("wake of a process", [5.0, 20.0], move |plan| wake::legs(plan, cores));
+    groups.add("wake of a task", [3.0, 8.0], move |plan| wake::streaming(plan, cores));
     for count in [1, 1_000, 10_000, 100_000] {
         groups.add("watches of many", [2.0, 6.0], move |plan| watches::telling(plan, count));
     }
     groups.add("watched insertion", [5.0, 20.0], |plan| watches::inserting(plan, MILLION));
     groups.add("two readers, one core each", [2.0, 6.0], move |plan| readers::legs(plan, cores));
     groups.add("readers under a writer", [4.0, 20.0], move |plan| writer::legs(plan, cores));
+    for size in crowd::SIZES {
+        if !plan.quick || size == 2 {
+            let legs = move |plan: &Plan| crowd::legs(plan, cores, size);
+            groups.add("many threads, the time of one operation", [2.0, 17.0], legs);
+        }
+    }
+    let grown = if plan.quick { 100_000 } else { MILLION };
+    let legs = move |plan: &Plan| pauses::legs(plan, cores, grown);
+    groups.add("growth while it is used", [2.0, 30.0], legs);
     groups.add("a killed writer", [5.0, 150.0], move |plan| kill::legs(plan, cores));
     groups.all
 }

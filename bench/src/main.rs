@@ -40,6 +40,7 @@
 
 mod goals;
 mod groups;
+mod machine;
 mod measure;
 mod peers;
 mod process;
@@ -139,7 +140,7 @@ fn run_groups(plan: &Plan, groups: &[Group<'_>]) -> Result<(u32, Vec<f64>)> {
 }
 
 fn introduce() {
-    println!("mapvar beside its peers. {}\n", record::machine());
+    println!("mapvar beside its peers. {}\n", machine::about());
     println!(
         "Medians of interleaved rounds. Only ratios count: ours / peer, the median of those of"
     );

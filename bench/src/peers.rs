@@ -5,10 +5,10 @@
 //!
 //! Each peer runs in its fastest documented configuration, which [`SETUPS`] names.
 
+pub mod bells;
 pub mod board;
 pub mod cells;
 pub mod databases;
-pub mod futex;
 pub mod gem;
 pub mod hash;
 pub mod memory;
@@ -16,6 +16,7 @@ pub mod mutex;
 pub mod ours;
 pub mod python;
 pub mod seqlock;
+pub mod threads;
 
 use crate::Result;
 
@@ -73,6 +74,24 @@ pub trait Piped: Store {
 #[inline]
 pub fn visit(name: &str, value: u64) {
     std::hint::black_box((name.as_bytes().first(), value));
+}
+
+/// A store that several threads use at once.
+pub trait Shared: Store {
+    type User: User;
+
+    /// Returns what one thread uses.
+    fn user(&self) -> Result<Self::User>;
+}
+
+/// A thread's way into a store.
+pub trait User: Send + 'static {
+    /// Comes before every few dozen reads: renews the transaction that they share, where there is
+    /// one, so that the reads see new values and the store can drop old ones.
+    fn begin_reads(&mut self) {}
+
+    fn get(&mut self, name: &str) -> u64;
+    fn set(&mut self, name: &str, value: u64);
 }
 
 /// Several variables at once.
@@ -246,7 +265,7 @@ pub trait Bell: Sized + 'static {
 pub const SETUPS: &[&str] = &[
     "mapvar: named map (shared memory); durable rows: a map in a file, set and flush",
     "std HashMap: String keys, with_capacity; foldhash HashMap: the same, foldhash::fast",
-    "DashMap: 6, with_capacity, hasher foldhash::fast",
+    "DashMap: 6, with_capacity, hasher foldhash::fast; RwLock<HashMap>: std's, foldhash::fast",
     "LMDB: heed 0.22; WRITEMAP, NOSYNC, NOMETASYNC, MAPASYNC, NORDAHEAD, NOTLS, on tmpfs; gets in \
      one open transaction, a transaction each set; durable rows: WRITEMAP and NOTLS alone, on disk",
     "redb: 4, cache of 1 GiB, Durability::None, on tmpfs; gets in one open transaction; durable \

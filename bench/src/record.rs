@@ -1,7 +1,10 @@
 //! The rows of a run: printed, held against the goals, and recorded as CSV.
 
-use crate::{Result, goals};
-use std::{cell::RefCell, fmt::Write as _, path::PathBuf, process::Command};
+use crate::{
+    Result, goals,
+    machine::{self, said},
+};
+use std::{cell::RefCell, fmt::Write as _, path::PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
@@ -111,7 +114,9 @@ impl Report {
         let mut line = format!("{:<38} {:>9}", row.operation, shown(row.unit, row.ours));
         if let Some(Beside { peer, theirs, ratio }) = &row.beside {
             let theirs = shown(row.unit, *theirs);
-            _ = write!(line, "   {peer:<28} {theirs:>9} {ratio:>7.2}x");
+            // Two digits at least.
+            let digits = if *ratio < 0.1 { 4 } else { 2 };
+            _ = write!(line, "   {peer:<28} {theirs:>9} {ratio:>7.digits$}x");
         }
         if let Some(verdict) = verdict {
             let limit = verdict.shown(verdict.limit);
@@ -175,13 +180,13 @@ impl Report {
         if !self.recorded {
             return Ok(None);
         }
-        let (date, commit, machine) = (said("date", &["-u", "+%F"])?, commit(), machine());
+        let (date, commit, about) = (said("date", &["-u", "+%F"])?, commit(), machine::about());
         let run = if self.quick { "quick" } else { "full" };
         let mut csv = String::from(
             "date,commit,machine,run,operation,unit,ours,peer,theirs,ratio,goal,limit,verdict\n",
         );
         for Judged { row, verdict } in self.rows.borrow().iter() {
-            let (machine, operation) = (quoted(&machine), quoted(&row.operation));
+            let (machine, operation) = (quoted(&about), quoted(&row.operation));
             if let (Some(why), Some(Beside { peer, .. })) = (&row.absent, &row.beside) {
                 let (peer, why) = (quoted(peer), quoted(why));
                 _ = writeln!(csv, "{date},{commit},{machine},{run},{operation},,,{peer},,,,,{why}");
@@ -239,15 +244,6 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-fn said(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
 /// The commit of the sources; with a plus if they differ from it.
 fn commit() -> String {
     let commit = said("git", &["rev-parse", "--short=9", "HEAD"]).unwrap_or_default();
@@ -257,19 +253,4 @@ fn commit() -> String {
         (_, Ok("")) => commit,
         (_, Ok(_)) => commit + "+",
     }
-}
-
-/// `MAPVAR_MACHINE`, or the host's name; then the processor and the number of cores.
-pub fn machine() -> String {
-    let name = std::env::var("MAPVAR_MACHINE")
-        .or_else(|_| said("uname", &["-n"]))
-        .unwrap_or_else(|_| "unknown".into());
-    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = about
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    // Not those that this thread may use, which is one.
-    let cores = about.lines().filter(|line| line.starts_with("processor")).count().max(1);
-    format!("{name}, {processor}, {cores} cores")
 }

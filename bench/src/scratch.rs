@@ -49,20 +49,3 @@ pub fn clear() -> Result<()> {
     }
     Ok(())
 }
-
-/// Returns how many bytes of memory programs can still get.
-pub fn memory() -> Result<u64> {
-    let about = std::fs::read_to_string("/proc/meminfo")?;
-    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no memory?")?;
-    Ok(kilobytes.trim().parse::<u64>()? << 10)
-}
-
-/// Returns how many bytes the disk has free.
-pub fn free() -> Result<u64> {
-    let program = std::env::current_exe()?;
-    let output =
-        process::Command::new("df").args(["--output=avail", "-B1"]).arg(program).output()?;
-    let said = String::from_utf8(output.stdout)?;
-    Ok(said.lines().nth(1).ok_or("df says nothing")?.trim().parse()?)
-}

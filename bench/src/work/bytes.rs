@@ -1,7 +1,7 @@
 //! Values of 64 bytes to 1 GiB, compared with memcpy.
 
 use crate::{
-    Result,
+    Result, machine,
     measure::{Leg, Plan},
     peers::{Bulk, memory::Memcpy},
     scratch,
@@ -101,7 +101,7 @@ pub fn largest(plan: &Plan) -> Result<Vec<Leg>> {
         }
         // A map of four slots, the peer's memory, and a buffer for each; and one to spare.
         let needed = 8 * LARGEST as u64;
-        if scratch::memory()? < needed {
+        if machine::memory()? < needed {
             let why = format!("skipped: needs {} GB", needed >> 30);
             plan.report.absent(&title, Memcpy::PEER, &why);
             continue;

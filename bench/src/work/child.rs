@@ -4,8 +4,8 @@ use crate::{
     Result,
     peers::{
         Attach, Bell,
+        bells::{Futex, Streamed, Watched},
         databases::{Lmdb, Sqlite},
-        futex::{Futex, Watched},
         ours::Ours,
     },
     process::{Process, end_with_parent},
@@ -36,6 +36,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["attach", Sqlite::WORD, address, name] => attach::<Sqlite>(address, name),
         ["bell", Futex::WORD, address] => bell::<Futex>(address),
         ["bell", Watched::WORD, address] => bell::<Watched>(address),
+        ["bell", Streamed::WORD, address] => bell::<Streamed>(address),
         ["set", address, bytes] => set(address, bytes.parse()?),
         _ => Err(format!("{FLAG}: {arguments:?}").into()),
     }

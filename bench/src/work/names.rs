@@ -7,8 +7,9 @@ use crate::{
         Piped, Place, Store,
         databases::{Lmdb, Redb, Redis, Sqlite, redis},
         gem::Gem,
-        hash::{Dash, Foldhash, Std},
+        hash::{Foldhash, Std},
         ours::Ours,
+        threads::Dash,
     },
     process,
 };

@@ -135,7 +135,9 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         return Ok(Vec::new());
     }
     let [core, _, ..] = cores else {
-        println!("two readers: one core only, nothing to see");
+        for title in titles {
+            plan.report.absent(title, "different variables", "left out: one core");
+        }
         return Ok(Vec::new());
     };
     let map = values::handles::map("readers", 1 << 16)?;

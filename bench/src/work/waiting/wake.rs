@@ -6,7 +6,7 @@ use crate::{
     measure::{Leg, Plan, quantile},
     peers::{
         Bell,
-        futex::{Futex, Watched},
+        bells::{Futex, Streamed, Watched},
     },
 };
 use core_affinity::CoreId;
@@ -36,7 +36,7 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
     let (Some(&own), Some(&first)) = (cores.last(), cores.first()) else { return Ok(legs) };
     let mut places = vec![("one core", own)];
     if first.id == own.id {
-        println!("wake on two cores: left out, since there is one");
+        plan.report.absent("wake on two cores", Futex::PEER, "left out: one core");
     } else {
         places.push(("two cores", first));
     }
@@ -46,11 +46,29 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
             if plan.steps.is_some() || !plan.wants(&title) {
                 continue;
             }
+            plan.report.absent(&title, "named event", "left out: Windows only");
             legs.push(
                 Leg::clocked(title, ring::<Watched>(core, part)?)
                     .beside_clocked(Futex::PEER, ring::<Futex>(core, part)?),
             );
         }
+    }
+    Ok(legs)
+}
+
+/// The stream of the feature `stream`, compared with a watch, on one core.
+pub fn streaming(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
+    let mut legs = Vec::new();
+    for (word, part) in [("p50", 0.5), ("p90", 0.9)] {
+        let title = format!("wake by the stream, {word}");
+        let Some(&core) = cores.last() else { return Ok(legs) };
+        if plan.steps.is_some() || !plan.wants(&title) {
+            continue;
+        }
+        legs.push(
+            Leg::clocked(title, ring::<Streamed>(core, part)?)
+                .beside_clocked("watch", ring::<Watched>(core, part)?),
+        );
     }
     Ok(legs)
 }
