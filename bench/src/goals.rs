@@ -36,9 +36,10 @@ pub const TITLES: &[(&str, &str)] = &[
     ("G16", "instructions of notification (callgrind; not in this bench)"),
     ("G17", "one change told to a watch of 100,000"),
     ("G18", "insertion into a watched map of 1 M / unwatched"),
-    ("G19", "flush of one, 10 M with an Atomic / 1 k"),
+    ("G19", "flush of one, 10 M with Atomics / 1 k"),
     ("G20", "plain struct of 320 B / seqlock by hand"),
     ("B3", "bytes a variable at 1 M, u64 and 100 B of text"),
+    ("B7", "round trip by the stream / by a watch"),
 ];
 
 const ICEORYX: &str = "iceoryx2";
@@ -108,11 +109,12 @@ pub const GOALS: &[Goal] = &[
     ratio("G15", "snapshot of 500", LMDB, 1.0),
     figure("G17", "told, watch of 100 k", 2e3),
     ratio("G18", "insert and tell, watched, 1 M", "insert, unwatched", 1.2),
-    ratio("G19", "flush of 1 of 10 M, an Atomic", "flush of 1 of 1 k", 1.2),
+    ratio("G19", "flush of 1 of 10 M, with Atomics", "flush of 1 of 1 k", 1.2),
     ratio("G20", "get struct of 320 B", SEQLOCK, 1.5),
     ratio("G20", "set struct of 320 B", SEQLOCK, 1.5),
     figure("B3", "memory a variable, u64, 1 M", 200.0),
     figure("B3", "memory a variable, 100 B of text, 1 M", 500.0),
+    ratio("B7", "wake by the stream, p50", "watch", 2.0),
     // Older goals, of plain structs beside their bytes.
     ratio("–", "get struct of 40 fields", "read_bytes of its bytes", 2.0),
     ratio("–", "set struct of 40 fields", "write_bytes of its bytes", 2.0),

@@ -38,32 +38,26 @@
 //! writers, growth of a map, 100 variables and 1 GiB, the asynchronous stream. Charts. Windows.
 //! Instructions are counted by `cargo xtask harness instructions`.
 
-mod composites;
 mod goals;
-mod handles;
-mod library;
+mod groups;
+mod machine;
 mod measure;
-mod outside;
 mod peers;
+mod process;
 mod record;
 mod scratch;
-mod structs;
+mod values;
 mod work;
 
-use core_affinity::CoreId;
-use measure::{Leg, Plan};
+use groups::Group;
+use measure::Plan;
+use peers::{databases::redis, python};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
+    time::Instant,
 };
-use work::{
-    attach, batch, bytes, child, flush, growth, kill,
-    names::{self, Verb},
-    readers, wake, watches, writer,
-};
-
-/// Creates the legs of a group.
-type Group<'a> = Box<dyn Fn(&Plan) -> Result<Vec<Leg>> + 'a>;
+use work::child;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -91,12 +85,22 @@ fn run() -> Result<()> {
     if let Some(core) = cores.last() {
         core_affinity::set_for_current(*core);
     }
+    let groups = groups::all(&plan, &cores);
+    if plan.lists {
+        groups::list(&groups, None);
+        return Ok(());
+    }
     if plan.steps.is_none() {
         introduce();
     }
-    let failed = run_groups(&plan, &cores)?;
+    if plan.is_whole() {
+        groups::list(&groups, None);
+    }
+    head();
+    let (failed, took) = run_groups(&plan, &groups)?;
     if plan.is_whole() {
         plan.report.conclude();
+        groups::list(&groups, Some(&took));
     }
     if let Some(path) = plan.report.save()? {
         println!("record: {}", path.display());
@@ -105,11 +109,12 @@ fn run() -> Result<()> {
 }
 
 /// Runs the groups. One that fails does not end the run, whose other rows took long. Returns how
-/// many failed.
-fn run_groups(plan: &Plan, cores: &[CoreId]) -> Result<u32> {
-    let mut failed = 0;
-    for (title, legs) in groups(plan, cores) {
+/// many failed, and the seconds that each took.
+fn run_groups(plan: &Plan, groups: &[Group<'_>]) -> Result<(u32, Vec<f64>)> {
+    let (mut failed, mut took) = (0, Vec::new());
+    for Group { title, legs, .. } in groups {
         plan.report.title(title);
+        let began = Instant::now();
         let run = || -> Result<()> {
             for leg in legs(plan)? {
                 leg.run(plan);
@@ -129,66 +134,13 @@ fn run_groups(plan: &Plan, cores: &[CoreId]) -> Result<u32> {
             }
         }
         scratch::clear()?;
+        took.push(began.elapsed().as_secs_f64());
     }
-    Ok(failed)
-}
-
-const MILLION: usize = 1_000_000;
-
-/// The groups, in the order of the table.
-fn groups<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<(&'static str, Group<'a>)> {
-    fn group<'a>(legs: impl Fn(&Plan) -> Result<Vec<Leg>> + 'a) -> Group<'a> {
-        Box::new(legs)
-    }
-    let mut groups = vec![
-        ("by handle", group(handles::legs)),
-        ("plain structs", group(structs::legs)),
-        ("one field, from C and from the command", group(outside::legs)),
-        ("values by serde", group(composites::legs)),
-    ];
-    // The largest takes 8 GB.
-    let largest = if plan.quick { MILLION } else { 10 * MILLION };
-    for count in [1_000, 100_000, MILLION, 10 * MILLION] {
-        if count <= largest {
-            for verb in [Verb::Get, Verb::Set] {
-                groups.push(("by name", group(move |plan| names::legs(plan, verb, count))));
-            }
-        }
-    }
-    for size in bytes::SIZES {
-        groups.push(("bytes", group(move |plan| bytes::legs(plan, size))));
-    }
-    for size in batch::SIZES {
-        let legs = group(move |plan| batch::legs(plan, size));
-        groups.push(("several at once, of 1,000", legs));
-    }
-    for count in [1_000, 100_000, MILLION] {
-        groups.push(("insertion", group(move |plan| growth::inserting(plan, count))));
-    }
-    for count in [1_000, 100_000, MILLION] {
-        groups.push(("walk, each variable", group(move |plan| growth::walking(plan, count))));
-    }
-    groups.push(("memory", group(|plan| growth::weighing(plan, MILLION))));
-    groups.push(("attach", group(move |plan| attach::legs(plan, cores, MILLION))));
-    for size in [1, 100] {
-        let legs = group(move |plan| flush::legs(plan, size));
-        groups.push(("changes that wait for the disk, of 10,000", legs));
-    }
-    let large = group(move |plan| flush::of_large(plan, largest));
-    groups.push(("a flush in a large map", large));
-    groups.push(("wake of a process", group(move |plan| wake::legs(plan, cores))));
-    for count in [1, 1_000, 10_000, 100_000] {
-        groups.push(("watches of many", group(move |plan| watches::telling(plan, count))));
-    }
-    groups.push(("watched insertion", group(|plan| watches::inserting(plan, MILLION))));
-    groups.push(("two readers, one core each", group(move |plan| readers::legs(plan, cores))));
-    groups.push(("readers under a writer", group(move |plan| writer::legs(plan, cores))));
-    groups.push(("a killed writer", group(move |plan| kill::legs(plan, cores))));
-    groups
+    Ok((failed, took))
 }
 
 fn introduce() {
-    println!("mapvar beside its peers. {}\n", record::machine());
+    println!("mapvar beside its peers. {}\n", machine::about());
     println!(
         "Medians of interleaved rounds. Only ratios count: ours / peer, the median of those of"
     );
@@ -196,6 +148,13 @@ fn introduce() {
     for setup in peers::SETUPS {
         println!("{setup}");
     }
+    for program in [python::PROGRAM, redis::PROGRAM] {
+        let version = process::version(program).unwrap_or_else(|| "not installed".into());
+        println!("{program}: {version}");
+    }
+}
+
+fn head() {
     println!(
         "\n{:<38} {:>9}   {:<28} {:>9} {:>8}   goal",
         "operation", "ours", "peer", "peer's", "ratio"

@@ -14,23 +14,27 @@ pub struct Plan {
     pub steps: Option<u64>,
     /// Leaves out what takes minutes.
     pub quick: bool,
+    /// Prints how long the groups take, and runs none.
+    pub lists: bool,
     pub rounds: usize,
     pub round: Duration,
     pub report: Report,
 }
 
-const USAGE: &str = "[--quick] [--steps N] [--record] [WORD...]";
+const USAGE: &str = "[--quick] [--plan] [--steps N] [--record] [WORD...]";
 
 impl Plan {
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Self> {
         // A round is shorter than a time slice of the scheduler. So on a busy machine most rounds
         // are not interrupted, and the median is of those.
         let round = Duration::from_micros(250);
-        let (mut words, mut steps, mut quick, mut record) = (Vec::new(), None, false, false);
+        let (mut words, mut steps) = (Vec::new(), None);
+        let (mut quick, mut lists, mut record) = (false, false, false);
         let mut args = args;
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => quick = true,
+                "--plan" => lists = true,
                 "--steps" => {
                     let count = args.next().ok_or("--steps: how many?")?;
                     steps = Some(count.parse()?);
@@ -46,7 +50,7 @@ impl Plan {
         let recorded = record || (words.is_empty() && steps.is_none());
         let rounds = if quick { 301 } else { 2001 };
         let report = Report::new(quick, recorded);
-        Ok(Self { words, steps, quick, rounds, round, report })
+        Ok(Self { words, steps, quick, lists, rounds, round, report })
     }
 
     /// Returns whether this leg was asked for.
@@ -65,8 +69,11 @@ impl Plan {
     }
 
     /// Returns how many rounds of this length a leg gets: fewer, if they are long.
-    pub fn rounds_of(&self, nanoseconds: f64) -> usize {
+    ///
+    /// `part` of the usual time is spent on them.
+    fn rounds_of(&self, nanoseconds: f64, part: f64) -> usize {
         let (leg, fewest) = if self.quick { (1e9, 3.0) } else { (20e9, 9.0) };
+        let (leg, fewest) = (leg * part, (fewest * part).max(3.0));
         let rounds = (leg / nanoseconds).clamp(fewest, self.rounds as f64);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "3 to 2001")]
         let rounds = rounds as usize;
@@ -87,6 +94,7 @@ pub struct Leg {
     operation: String,
     ours: Clocked,
     peers: Vec<Peer>,
+    part: f64,
 }
 
 impl Leg {
@@ -98,7 +106,11 @@ impl Leg {
     /// As [`new`](Self::new), for work that reads the clock itself: to leave out what is no part
     /// of the operation, or to return a quantile.
     pub fn clocked(operation: impl Into<String>, ours: impl FnMut(u64) -> f64 + 'static) -> Self {
-        Self { operation: operation.into(), ours: Box::new(ours), peers: Vec::new() }
+        Self { operation: operation.into(), ours: Box::new(ours), peers: Vec::new(), part: 1.0 }
+    }
+
+    pub fn operation(&self) -> &str {
+        &self.operation
     }
 
     /// Adds a peer.
@@ -114,6 +126,11 @@ impl Leg {
     ) -> Self {
         self.peers.push(Peer { name, work: Box::new(work) });
         self
+    }
+
+    /// Spends a quarter of the usual time: for rounds that are long, and legs that are many.
+    pub fn briefly(self) -> Self {
+        Self { part: 0.25, ..self }
     }
 
     /// Measures the operation and prints its lines.
@@ -133,7 +150,7 @@ impl Leg {
         }
         let turns: Vec<Turn> =
             works.iter_mut().map(|work| Turn::of(plan.round, &mut **work)).collect();
-        let rounds = plan.rounds_of(turns.iter().map(|turn| turn.nanoseconds).sum());
+        let rounds = plan.rounds_of(turns.iter().map(|turn| turn.nanoseconds).sum(), self.part);
         let mut figures = vec![Vec::with_capacity(rounds); works.len()];
         for _ in 0..rounds {
             for ((work, turn), figures) in works.iter_mut().zip(&turns).zip(&mut figures) {

@@ -5,17 +5,18 @@
 //!
 //! Each peer runs in its fastest documented configuration, which [`SETUPS`] names.
 
+pub mod bells;
 pub mod board;
 pub mod cells;
-pub mod futex;
+pub mod databases;
+pub mod gem;
 pub mod hash;
-pub mod lmdb;
 pub mod memory;
 pub mod mutex;
 pub mod ours;
-pub mod redb;
+pub mod python;
 pub mod seqlock;
-pub mod sqlite;
+pub mod threads;
 
 use crate::Result;
 
@@ -49,15 +50,48 @@ pub trait Store: Sized + 'static {
 
     /// Changes a variable that is there, in a transaction of its own.
     fn set(&mut self, name: &str, value: u64);
+}
 
+/// A store that can be read as a whole.
+pub trait Walk: Store {
     /// Visits all variables with their names and values; returns their number.
     fn walk(&mut self) -> u64;
+}
+
+/// A store to which several commands are sent before the answer of the first.
+pub trait Piped: Store {
+    /// As the rows name it.
+    const PEER: &'static str;
+
+    fn queue_get(&mut self, name: &str);
+    fn queue_set(&mut self, name: &str, value: u64);
+
+    /// Sends what is queued, and waits for the answers; returns the sum of what was read.
+    fn send(&mut self) -> u64;
 }
 
 /// Uses a name and a value as a program that reads them would, so that each peer has to fetch both.
 #[inline]
 pub fn visit(name: &str, value: u64) {
     std::hint::black_box((name.as_bytes().first(), value));
+}
+
+/// A store that several threads use at once.
+pub trait Shared: Store {
+    type User: User;
+
+    /// Returns what one thread uses.
+    fn user(&self) -> Result<Self::User>;
+}
+
+/// A thread's way into a store.
+pub trait User: Send + 'static {
+    /// Comes before every few dozen reads: renews the transaction that they share, where there is
+    /// one, so that the reads see new values and the store can drop old ones.
+    fn begin_reads(&mut self) {}
+
+    fn get(&mut self, name: &str) -> u64;
+    fn set(&mut self, name: &str, value: u64);
 }
 
 /// Several variables at once.
@@ -231,7 +265,7 @@ pub trait Bell: Sized + 'static {
 pub const SETUPS: &[&str] = &[
     "mapvar: named map (shared memory); durable rows: a map in a file, set and flush",
     "std HashMap: String keys, with_capacity; foldhash HashMap: the same, foldhash::fast",
-    "DashMap: 6, with_capacity, hasher foldhash::fast",
+    "DashMap: 6, with_capacity, hasher foldhash::fast; RwLock<HashMap>: std's, foldhash::fast",
     "LMDB: heed 0.22; WRITEMAP, NOSYNC, NOMETASYNC, MAPASYNC, NORDAHEAD, NOTLS, on tmpfs; gets in \
      one open transaction, a transaction each set; durable rows: WRITEMAP and NOTLS alone, on disk",
     "redb: 4, cache of 1 GiB, Durability::None, on tmpfs; gets in one open transaction; durable \
@@ -239,6 +273,14 @@ pub const SETUPS: &[&str] = &[
     "SQLite: rusqlite 0.39, bundled; WITHOUT ROWID, prepared, locking EXCLUSIVE, mmap 4 GiB, \
      journal MEMORY and synchronous OFF on tmpfs; gets in one open transaction; durable rows: WAL, \
      synchronous FULL, on disk",
+    "Redis: redis-server on a unix socket of its own, on the same core (two cores take longer), \
+     no TCP, no persistence; single commands and a pipeline of 100 (its fastest), MSET and MGET; a \
+     client written here, values of eight bytes; full run only",
+    "gem's way: win32-mmap's protocol by mapvar's Format::Marshal: one Hash of all variables, read \
+     and written whole under one lock (on Linux of a file)",
+    "Python shared_memory: multiprocessing's; struct.Struct's unpack_from and pack_into, and slices; \
+     a process on the same core times its own loop",
+    "named event: left out: Windows only",
     "iceoryx2: 0.10, blackboard, service ipc (shared memory, as peers in other processes use), \
      handles made beforehand",
     "robust mutex: glibc's, PROCESS_SHARED and ROBUST, lock and unlock with nothing between",

@@ -1,7 +1,10 @@
 //! The rows of a run: printed, held against the goals, and recorded as CSV.
 
-use crate::{Result, goals};
-use std::{cell::RefCell, fmt::Write as _, path::PathBuf, process::Command};
+use crate::{
+    Result, goals,
+    machine::{self, said},
+};
+use std::{cell::RefCell, fmt::Write as _, path::PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
@@ -16,6 +19,8 @@ pub struct Row {
     unit: Unit,
     ours: f64,
     beside: Option<Beside>,
+    /// Why there are no figures.
+    absent: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,7 +32,7 @@ struct Beside {
 
 impl Row {
     pub fn new(operation: &str, unit: Unit, ours: f64) -> Self {
-        Self { operation: operation.to_owned(), unit, ours, beside: None }
+        Self { operation: operation.to_owned(), unit, ours, beside: None, absent: None }
     }
 
     /// `ratio` is the median of the ratios of all rounds.
@@ -94,17 +99,24 @@ impl Report {
         *self.title.borrow_mut() = (!known).then(|| title.to_owned());
     }
 
-    /// Prints a row and keeps it.
-    pub fn add(&self, row: Row) {
+    /// Prints the title of the next row.
+    fn head(&self) {
         if let Some(title) = self.title.take() {
             println!("\n{title}");
             *self.printed.borrow_mut() = title;
         }
+    }
+
+    /// Prints a row and keeps it.
+    pub fn add(&self, row: Row) {
+        self.head();
         let verdict = judge(&row);
         let mut line = format!("{:<38} {:>9}", row.operation, shown(row.unit, row.ours));
         if let Some(Beside { peer, theirs, ratio }) = &row.beside {
             let theirs = shown(row.unit, *theirs);
-            _ = write!(line, "   {peer:<28} {theirs:>9} {ratio:>7.2}x");
+            // Two digits at least.
+            let digits = if *ratio < 0.1 { 4 } else { 2 };
+            _ = write!(line, "   {peer:<28} {theirs:>9} {ratio:>7.digits$}x");
         }
         if let Some(verdict) = verdict {
             let limit = verdict.shown(verdict.limit);
@@ -112,6 +124,19 @@ impl Report {
         }
         println!("{line}");
         self.rows.borrow_mut().push(Judged { row, verdict });
+    }
+
+    /// Says why a row is not there, in the table and in the record. Without a peer, the whole
+    /// operation is not there.
+    pub fn absent(&self, operation: &str, peer: &str, why: &str) {
+        self.head();
+        println!("{operation:<38} {:>9}   {peer:<28} {why}", "–");
+        let row = Row {
+            beside: Some(Beside { peer: peer.to_owned(), theirs: f64::NAN, ratio: f64::NAN }),
+            absent: Some(why.to_owned()),
+            ..Row::new(operation, Unit::Nanoseconds, f64::NAN)
+        };
+        self.rows.borrow_mut().push(Judged { row, verdict: None });
     }
 
     /// Prints a row for each goal; one goal may have several figures.
@@ -155,12 +180,18 @@ impl Report {
         if !self.recorded {
             return Ok(None);
         }
-        let (date, commit, machine) = (said("date", &["-u", "+%F"])?, commit(), machine());
+        let (date, commit, about) = (said("date", &["-u", "+%F"])?, commit(), machine::about());
         let run = if self.quick { "quick" } else { "full" };
         let mut csv = String::from(
             "date,commit,machine,run,operation,unit,ours,peer,theirs,ratio,goal,limit,verdict\n",
         );
         for Judged { row, verdict } in self.rows.borrow().iter() {
+            let (machine, operation) = (quoted(&about), quoted(&row.operation));
+            if let (Some(why), Some(Beside { peer, .. })) = (&row.absent, &row.beside) {
+                let (peer, why) = (quoted(peer), quoted(why));
+                _ = writeln!(csv, "{date},{commit},{machine},{run},{operation},,,{peer},,,,,{why}");
+                continue;
+            }
             let unit = match row.unit {
                 Unit::Nanoseconds => "ns",
                 Unit::Bytes => "bytes",
@@ -175,7 +206,6 @@ impl Report {
                 Some(verdict) => (verdict.goal, verdict.limit.to_string(), verdict.word()),
                 None => Default::default(),
             };
-            let (machine, operation) = (quoted(&machine), quoted(&row.operation));
             _ = writeln!(
                 csv,
                 "{date},{commit},{machine},{run},{operation},{unit},{:.3},{peer},{theirs},{ratio},\
@@ -214,15 +244,6 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-fn said(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
 /// The commit of the sources; with a plus if they differ from it.
 fn commit() -> String {
     let commit = said("git", &["rev-parse", "--short=9", "HEAD"]).unwrap_or_default();
@@ -232,18 +253,4 @@ fn commit() -> String {
         (_, Ok("")) => commit,
         (_, Ok(_)) => commit + "+",
     }
-}
-
-/// `MAPVAR_MACHINE`, or the host's name; then the processor and the number of cores.
-pub fn machine() -> String {
-    let name = std::env::var("MAPVAR_MACHINE")
-        .or_else(|_| said("uname", &["-n"]))
-        .unwrap_or_else(|_| "unknown".into());
-    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = about
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{name}, {processor}, {cores} cores")
 }

@@ -49,12 +49,3 @@ pub fn clear() -> Result<()> {
     }
     Ok(())
 }
-
-/// Returns how many bytes the disk has free.
-pub fn free() -> Result<u64> {
-    let program = std::env::current_exe()?;
-    let output =
-        process::Command::new("df").args(["--output=avail", "-B1"]).arg(program).output()?;
-    let said = String::from_utf8(output.stdout)?;
-    Ok(said.lines().nth(1).ok_or("df says nothing")?.trim().parse()?)
-}

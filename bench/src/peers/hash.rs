@@ -1,8 +1,7 @@
-//! Hash maps of this process: std's with two hashers, and DashMap.
+//! std's hash map, with two hashers.
 
-use super::{Place, Store, Weighed, visit};
+use super::{Place, Store, Walk, Weighed, visit};
 use crate::Result;
-use dashmap::DashMap;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -65,7 +64,9 @@ impl<S: Hasher> Store for Hashed<S> {
     fn set(&mut self, name: &str, value: u64) {
         *self.numbers.get_mut(name).expect("there") = value;
     }
+}
 
+impl<S: Hasher> Walk for Hashed<S> {
     fn walk(&mut self) -> u64 {
         for (name, value) in &self.numbers {
             visit(name, *value);
@@ -82,40 +83,5 @@ impl<S: Hasher> Weighed for Hashed<S> {
 
     fn bytes(&mut self) -> Result<f64> {
         Ok(allocated() - self.before)
-    }
-}
-
-/// A map that the threads of a process share.
-pub struct Dash(DashMap<String, u64, foldhash::fast::RandomState>);
-
-impl Store for Dash {
-    const PEER: &'static str = "DashMap";
-
-    fn create(_: &str, count: usize, _: usize, _: Place) -> Result<Self> {
-        Ok(Self(DashMap::with_capacity_and_hasher(count, foldhash::fast::RandomState::default())))
-    }
-
-    fn fill<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Result<()> {
-        for (name, number) in names.zip(0..) {
-            self.0.insert(name.to_owned(), number);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn get(&mut self, name: &str) -> u64 {
-        *self.0.get(name).expect("there")
-    }
-
-    #[inline]
-    fn set(&mut self, name: &str, value: u64) {
-        *self.0.get_mut(name).expect("there") = value;
-    }
-
-    fn walk(&mut self) -> u64 {
-        for entry in &self.0 {
-            visit(entry.key(), *entry.value());
-        }
-        self.0.len() as u64
     }
 }

@@ -1,6 +1,6 @@
 //! mapvar as a store of names.
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use super::{Attach, Batch, Durable, Place, Shared, Store, User, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use mapvar::Map;
 
@@ -44,7 +44,9 @@ impl Store for Ours {
     fn set(&mut self, name: &str, value: u64) {
         self.map.set(name, value).expect("there");
     }
+}
 
+impl Walk for Ours {
     fn walk(&mut self) -> u64 {
         let mut count = 0;
         let mut entries = self.map.iter();
@@ -70,6 +72,26 @@ impl Batch for Ours {
     fn snapshot(&mut self, names: &[&str]) -> u64 {
         let snapshot = self.map.snapshot(names).expect("taken");
         names.iter().map(|name| snapshot.get::<u64>(name).expect("there")).sum()
+    }
+}
+
+impl Shared for Ours {
+    type User = Map;
+
+    fn user(&self) -> Result<Map> {
+        Ok(self.map.clone())
+    }
+}
+
+impl User for Map {
+    #[inline]
+    fn get(&mut self, name: &str) -> u64 {
+        Map::get(self, name).expect("there")
+    }
+
+    #[inline]
+    fn set(&mut self, name: &str, value: u64) {
+        Map::set(self, name, value).expect("space");
     }
 }
 
@@ -134,10 +156,6 @@ impl Store for Single {
     #[inline]
     fn set(&mut self, name: &str, value: u64) {
         self.0.set(name, value);
-    }
-
-    fn walk(&mut self) -> u64 {
-        self.0.walk()
     }
 }
 

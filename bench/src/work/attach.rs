@@ -1,13 +1,17 @@
 //! A process that opens a store of another process, gets one variable, and closes the store.
 
 use super::{
-    child::Child,
+    child,
     names::{Names, figure},
 };
 use crate::{
     Result,
     measure::{Leg, Plan},
-    peers::{Attach, Store, lmdb::Lmdb, ours::Ours, sqlite::Sqlite},
+    peers::{
+        Attach, Store,
+        databases::{Lmdb, Sqlite},
+        ours::Ours,
+    },
 };
 use core_affinity::CoreId;
 
@@ -17,7 +21,7 @@ fn attach<P: Attach>(core: CoreId, count: usize) -> Result<impl FnMut(u64) -> f6
     let names = Names::ascending(count);
     store.fill(names.iter())?;
     let name = names.iter().nth(count / 2).ok_or("no names")?;
-    let mut child = Child::start(core, &["attach", P::WORD, &store.address(), name])?;
+    let mut child = child::start(core, &["attach", P::WORD, &store.address(), name])?;
     Ok(move |times| {
         // The store stays open here.
         let _ = &store;

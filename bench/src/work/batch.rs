@@ -5,12 +5,11 @@ use crate::{
     Result,
     measure::{Leg, Plan},
     peers::{
-        Batch, Place,
-        lmdb::Lmdb,
+        Batch, Place, Store,
+        databases::{Lmdb, Redb, Redis, Sqlite, redis},
         ours::{Ours, Single},
-        redb::Redb,
-        sqlite::Sqlite,
     },
+    process,
 };
 use std::hint::black_box;
 
@@ -78,6 +77,15 @@ pub fn legs(plan: &Plan, size: usize) -> Result<Vec<Leg>> {
         legs = beside::<Lmdb>(legs, size)?;
         legs = beside::<Redb>(legs, size)?;
         legs = beside::<Sqlite>(legs, size)?;
+    }
+    if plan.steps.is_none() && !plan.quick {
+        if process::version(redis::PROGRAM).is_some() {
+            legs = beside::<Redis>(legs, size)?;
+        } else {
+            for leg in &legs {
+                plan.report.absent(leg.operation(), <Redis as Store>::PEER, "not installed");
+            }
+        }
     }
     Ok(legs.into())
 }

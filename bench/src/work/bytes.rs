@@ -1,7 +1,7 @@
-//! Values of 64 bytes to 64 MiB, compared with memcpy.
+//! Values of 64 bytes to 1 GiB, compared with memcpy.
 
 use crate::{
-    Result,
+    Result, machine,
     measure::{Leg, Plan},
     peers::{Bulk, memory::Memcpy},
     scratch,
@@ -22,6 +22,9 @@ pub const SIZES: [usize; 11] = [
     16 << 20,
     64 << 20,
 ];
+
+/// The size of a full run alone.
+pub const LARGEST: usize = 1 << 30;
 
 /// A variable of bytes.
 struct Ours(Var<Vec<u8>>);
@@ -67,7 +70,8 @@ fn figure(size: usize) -> String {
     match size {
         0..1024 => format!("{size} B"),
         1024..1_048_576 => format!("{} KiB", size >> 10),
-        _ => format!("{} MiB", size >> 20),
+        1_048_576..1_073_741_824 => format!("{} MiB", size >> 20),
+        _ => format!("{} GiB", size >> 30),
     }
 }
 
@@ -86,4 +90,29 @@ pub fn legs(plan: &Plan, size: usize) -> Result<Vec<Leg>> {
         ];
     }
     Ok(legs.into())
+}
+
+/// As [`legs`], for a value of 1 GiB: one verb at a time, and only where the memory has space.
+pub fn largest(plan: &Plan) -> Result<Vec<Leg>> {
+    for verb in ["get", "set"] {
+        let title = format!("{verb} bytes, {}", figure(LARGEST));
+        if !plan.wants(&title) {
+            continue;
+        }
+        // A map of four slots, the peer's memory, and a buffer for each; and one to spare.
+        let needed = 8 * LARGEST as u64;
+        if machine::memory()? < needed {
+            let why = format!("skipped: needs {} GB", needed >> 30);
+            plan.report.absent(&title, Memcpy::PEER, &why);
+            continue;
+        }
+        // Each is dropped before the next is made.
+        let leg = if verb == "get" {
+            Leg::new(title, get::<Ours>(LARGEST)?).beside(Memcpy::PEER, get::<Memcpy>(LARGEST)?)
+        } else {
+            Leg::new(title, set::<Ours>(LARGEST)?).beside(Memcpy::PEER, set::<Memcpy>(LARGEST)?)
+        };
+        leg.briefly().run(plan);
+    }
+    Ok(Vec::new())
 }

@@ -4,76 +4,30 @@ use crate::{
     Result,
     peers::{
         Attach, Bell,
-        futex::{Futex, Watched},
-        lmdb::Lmdb,
+        bells::{Futex, Streamed, Watched},
+        databases::{Lmdb, Sqlite},
         ours::Ours,
-        sqlite::Sqlite,
     },
+    process::{Process, end_with_parent},
 };
 use core_affinity::CoreId;
 use mapvar::Map;
 use memmap2::MmapOptions;
-use std::{
-    io::{BufRead as _, BufReader, Lines, Write as _, stdin},
-    process::{self, ChildStdin, ChildStdout, Command, Stdio},
-    time::Instant,
-};
+use std::{io::stdin, process::Command, time::Instant};
 
 /// The first argument of a child.
 pub const FLAG: &str = "--child";
 
-/// A process that ends when this is dropped.
-pub struct Child {
-    process: process::Child,
-    questions: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-}
-
-impl Child {
-    /// Starts a child on this core.
-    pub fn start(core: CoreId, arguments: &[&str]) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args([FLAG, &core.id.to_string()])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let questions = process.stdin.take().ok_or("no pipe to the child")?;
-        let answers = process.stdout.take().ok_or("no pipe from the child")?;
-        Ok(Self { process, questions, answers: BufReader::new(answers).lines() })
-    }
-
-    pub fn ask(&mut self, question: impl std::fmt::Display) -> Result<String> {
-        writeln!(self.questions, "{question}")?;
-        self.answer()
-    }
-
-    pub fn answer(&mut self) -> Result<String> {
-        Ok(self.answers.next().ok_or("the child ended")??)
-    }
-
-    /// Ends the child, as a crash does. It may still be ending when this returns.
-    pub fn kill(&mut self) -> Result<()> {
-        Ok(self.process.kill()?)
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
+/// Starts a child on this core.
+pub fn start(core: CoreId, arguments: &[&str]) -> Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    Process::start(command.args([FLAG, &core.id.to_string()]).args(arguments))
 }
 
 /// Runs as a child.
 pub fn run(arguments: &[String]) -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // A child that outlives the run would keep a core busy.
-    // SAFETY: the call only sets the signal that this process gets when its parent dies.
-    #[allow(unsafe_code, reason = "a system call")]
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
-    };
+    end_with_parent();
     let [core, arguments @ ..] = arguments.as_slice() else { return Err("no core".into()) };
     core_affinity::set_for_current(CoreId { id: core.parse()? });
     match arguments {
@@ -82,6 +36,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["attach", Sqlite::WORD, address, name] => attach::<Sqlite>(address, name),
         ["bell", Futex::WORD, address] => bell::<Futex>(address),
         ["bell", Watched::WORD, address] => bell::<Watched>(address),
+        ["bell", Streamed::WORD, address] => bell::<Streamed>(address),
         ["set", address, bytes] => set(address, bytes.parse()?),
         _ => Err(format!("{FLAG}: {arguments:?}").into()),
     }

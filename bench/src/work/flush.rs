@@ -2,12 +2,14 @@
 
 use super::names::{Names, figure};
 use crate::{
-    Result,
+    Result, machine,
     measure::{Leg, Plan},
     peers::{
-        Durable, Place, Store, lmdb::Lmdb, memory::Mapped, ours::Ours, redb::Redb, sqlite::Sqlite,
+        Durable, Place, Store,
+        databases::{Lmdb, Redb, Sqlite},
+        memory::Mapped,
+        ours::Ours,
     },
-    scratch,
 };
 
 const COUNT: usize = 10_000;
@@ -60,24 +62,35 @@ pub fn legs(plan: &Plan, size: usize) -> Result<Vec<Leg>> {
     Ok(vec![leg])
 }
 
-/// One change in a large map that has an Atomic, compared with one in a map of 1,000.
+/// How many Atomics the large map has, at equal distances.
+const ATOMICS: usize = 100;
+
+/// One change in a large map that has Atomics, compared with one in a map of 1,000.
 pub fn of_large(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
-    let title = format!("flush of 1 of {}, an Atomic", figure(count));
+    let title = format!("flush of 1 of {}, with Atomics", figure(count));
+    let peer = "flush of 1 of 1 k";
     if !plan.wants(&title) {
         return Ok(Vec::new());
     }
     // A variable takes 400 bytes, and the first flush may need as much again.
-    let (needed, free) = (count as u64 * 800, scratch::free()?);
-    if free < needed {
-        println!("{title}: left out, since the disk has {} MB free", free >> 20);
+    let needed = count as u64 * 800;
+    if machine::disk()? < needed {
+        let why = format!("skipped: needs {} GB of disk", (needed >> 30) + 1);
+        plan.report.absent(&title, peer, &why);
         return Ok(Vec::new());
     }
-    let large = ours(count)?;
-    large.map.atomic_or("atomic", 7_u64)?;
+    let mut large = Ours::create("flush", count, 8, Place::Disk)?;
+    let names = Names::ascending(count);
+    let mut rest = names.iter();
+    for number in 0..ATOMICS {
+        large.fill(rest.by_ref().take(count / ATOMICS))?;
+        large.map.atomic_or(&format!("atomic.{number}"), 7_u64)?;
+    }
+    large.fill(rest)?;
     large.map.flush()?;
     let mut leg = Leg::new(title, change(large, count.min(1_000_000), 1));
     if plan.steps.is_none() {
-        leg = leg.beside("flush of 1 of 1 k", change(ours(1_000)?, 1_000, 1));
+        leg = leg.beside(peer, change(ours(1_000)?, 1_000, 1));
     }
     Ok(vec![leg])
 }

@@ -4,15 +4,16 @@ use crate::{
     Result,
     measure::{Leg, Plan},
     peers::{
-        Place, Store,
-        hash::{Dash, Foldhash, Std},
-        lmdb::Lmdb,
+        Piped, Place, Store,
+        databases::{Lmdb, Redb, Redis, Sqlite, redis},
+        gem::Gem,
+        hash::{Foldhash, Std},
         ours::Ours,
-        redb::Redb,
-        sqlite::Sqlite,
+        threads::Dash,
     },
+    process,
 };
-use std::{hint::black_box, rc::Rc};
+use std::{hint::black_box, rc::Rc, time::Instant};
 
 /// Bytes of a name.
 const NAME: usize = 26;
@@ -121,6 +122,35 @@ impl Both {
     }
 }
 
+/// How many commands are sent at once.
+const PIPE: usize = 100;
+
+impl Both {
+    /// Returns work of pipelines; a round has as many as hold its operations.
+    fn piped<P: Piped>(&self, verb: Verb) -> Result<impl FnMut(u64) -> f64 + use<P>> {
+        let mut store: P = self.store()?;
+        let mut names = self.queried.clone();
+        let mut number = 1 << 40;
+        Ok(move |count: u64| {
+            let pipes = count.div_ceil(PIPE as u64);
+            let began = Instant::now();
+            for _ in 0..pipes {
+                for _ in 0..PIPE {
+                    match verb {
+                        Verb::Get => store.queue_get(black_box(names.next())),
+                        Verb::Set => {
+                            number += 1;
+                            store.queue_set(black_box(names.next()), black_box(number));
+                        }
+                    }
+                }
+                black_box(store.send());
+            }
+            began.elapsed().as_nanos() as f64 / (pipes * PIPE as u64) as f64
+        })
+    }
+}
+
 /// One verb at a time, so that the memory holds each store once.
 #[derive(Clone, Copy)]
 pub enum Verb {
@@ -151,6 +181,18 @@ pub fn legs(plan: &Plan, verb: Verb, count: usize) -> Result<Vec<Leg>> {
         Verb::Get => Leg::new(title, names.get::<Ours>()?),
         Verb::Set => Leg::new(title, names.set::<Ours>()?),
     };
+    // A get and a set of it take as long as all variables do.
+    if plan.steps.is_none() && count <= 1_000 {
+        leg = names.beside::<Gem>(leg, verb)?;
+    }
+    if plan.steps.is_none() && !plan.quick && count <= 1_000_000 {
+        if process::version(redis::PROGRAM).is_some() {
+            leg = names.beside::<Redis>(leg, verb)?;
+            leg = leg.beside_clocked(<Redis as Piped>::PEER, names.piped::<Redis>(verb)?);
+        } else {
+            plan.report.absent(leg.operation(), <Redis as Store>::PEER, "not installed");
+        }
+    }
     if plan.steps.is_none() {
         leg = names.beside::<Std>(leg, verb)?;
         leg = names.beside::<Foldhash>(leg, verb)?;

@@ -5,13 +5,14 @@
 //! machines). In the third, that thread reads the same variable. The ratio is same / different.
 
 use crate::{
-    Result, handles,
+    Result,
     measure::{Leg, Plan, median},
     peers::{
         Cell as _,
         board::{Blackboard, Entry},
     },
     record::{Row, Unit},
+    values,
 };
 use core_affinity::CoreId;
 use std::{
@@ -134,10 +135,12 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         return Ok(Vec::new());
     }
     let [core, _, ..] = cores else {
-        println!("two readers: one core only, nothing to see");
+        for title in titles {
+            plan.report.absent(title, "different variables", "left out: one core");
+        }
         return Ok(Vec::new());
     };
-    let map = handles::map("readers", 1 << 16)?;
+    let map = values::handles::map("readers", 1 << 16)?;
 
     let one = map.atomic_or("atomic.one", 1_u64)?;
     let (again, two) = (map.atomic::<u64>("atomic.one")?, map.atomic_or("atomic.two", 2_u64)?);

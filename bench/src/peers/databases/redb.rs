@@ -1,6 +1,6 @@
 //! redb.
 
-use super::{Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Batch, Durable, Place, Store, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
@@ -75,7 +75,9 @@ impl Store for Redb {
     fn set(&mut self, name: &str, value: u64) {
         self.transaction(&[name], value);
     }
+}
 
+impl Walk for Redb {
     fn walk(&mut self) -> u64 {
         let table = self.table().expect("readable");
         let mut count = 0;

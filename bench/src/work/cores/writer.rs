@@ -2,9 +2,9 @@
 
 use crate::{
     Result,
-    handles::{Handles, get_into},
     measure::{Leg, Plan},
     peers::{Cell, Value as _, board::Blackboard, seqlock::Seqlock},
+    values::handles::{Handles, get_into},
 };
 use core_affinity::CoreId;
 use std::{
@@ -109,7 +109,9 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         return Ok(Vec::new());
     }
     let [core, _, ..] = *cores else {
-        println!("readers under a writer: left out, since there is one core");
+        for title in titles {
+            plan.report.absent(&title, "iceoryx2", "left out: one core");
+        }
         return Ok(Vec::new());
     };
     let [number, bytes] = titles;

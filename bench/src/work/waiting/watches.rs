@@ -1,6 +1,6 @@
 //! Watches of many variables, and insertions into a watched map.
 
-use super::names::{Names, figure};
+use crate::work::names::{Names, figure};
 use crate::{
     Result,
     measure::{Leg, Plan},

@@ -3,8 +3,8 @@
 
 use crate::{
     Result,
-    handles::{each, map},
     measure::{Leg, Plan},
+    values::handles::{each, map},
 };
 use iceoryx2::prelude::*;
 use mapvar::{Plain, section::View};

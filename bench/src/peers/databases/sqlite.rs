@@ -1,6 +1,6 @@
 //! SQLite, by rusqlite.
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Attach, Batch, Durable, Place, Store, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -86,7 +86,9 @@ impl Store for Sqlite {
     fn set(&mut self, name: &str, value: u64) {
         self.set_one(name, value);
     }
+}
 
+impl Walk for Sqlite {
     fn walk(&mut self) -> u64 {
         let mut select =
             self.connection.prepare_cached("SELECT name, value FROM variables").expect("prepared");

@@ -1,12 +1,12 @@
 //! Waking another process: half of a round trip between two processes that take turns.
 
-use super::child::Child;
+use crate::work::child;
 use crate::{
     Result,
     measure::{Leg, Plan, quantile},
     peers::{
         Bell,
-        futex::{Futex, Watched},
+        bells::{Futex, Streamed, Watched},
     },
 };
 use core_affinity::CoreId;
@@ -15,7 +15,7 @@ use std::time::Instant;
 /// Returns work with a child on this core; the figure is the quantile of the wakes of a round.
 fn ring<B: Bell>(core: CoreId, part: f64) -> Result<impl FnMut(u64) -> f64> {
     let mut bell = B::create("wake")?;
-    let mut child = Child::start(core, &["bell", B::WORD, &bell.address()])?;
+    let mut child = child::start(core, &["bell", B::WORD, &bell.address()])?;
     child.answer()?;
     let mut turn = 0_u32;
     Ok(move |count| {
@@ -36,7 +36,7 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
     let (Some(&own), Some(&first)) = (cores.last(), cores.first()) else { return Ok(legs) };
     let mut places = vec![("one core", own)];
     if first.id == own.id {
-        println!("wake on two cores: left out, since there is one");
+        plan.report.absent("wake on two cores", Futex::PEER, "left out: one core");
     } else {
         places.push(("two cores", first));
     }
@@ -46,11 +46,29 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
             if plan.steps.is_some() || !plan.wants(&title) {
                 continue;
             }
+            plan.report.absent(&title, "named event", "left out: Windows only");
             legs.push(
                 Leg::clocked(title, ring::<Watched>(core, part)?)
                     .beside_clocked(Futex::PEER, ring::<Futex>(core, part)?),
             );
         }
+    }
+    Ok(legs)
+}
+
+/// The stream of the feature `stream`, compared with a watch, on one core.
+pub fn streaming(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
+    let mut legs = Vec::new();
+    for (word, part) in [("p50", 0.5), ("p90", 0.9)] {
+        let title = format!("wake by the stream, {word}");
+        let Some(&core) = cores.last() else { return Ok(legs) };
+        if plan.steps.is_some() || !plan.wants(&title) {
+            continue;
+        }
+        legs.push(
+            Leg::clocked(title, ring::<Streamed>(core, part)?)
+                .beside_clocked("watch", ring::<Watched>(core, part)?),
+        );
     }
     Ok(legs)
 }

@@ -3,10 +3,10 @@
 use crate::{
     Result,
     measure::{Leg, Plan},
-    peers::{Cell, Value, board::Blackboard, cells, mutex, seqlock::Seqlock},
-    scratch,
+    peers::{Cell, Value, board::Blackboard, cells, mutex, python, seqlock::Seqlock},
+    process, scratch,
 };
-use mapvar::{Atomic, Map, Var};
+use mapvar::{Atomic, Map, Var, lock::LockGuard};
 use std::hint::black_box;
 
 /// Creates an empty map that only this program uses.
@@ -88,8 +88,17 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
     if plan.steps.is_some() {
         // The set-up of the peers must not be counted.
         return Ok(vec![
-            empty, get_atomic, get_number, get_bytes, get_packet, set_atomic, add, set_number,
-            set_bytes, set_packet,
+            empty,
+            get_atomic,
+            get_number,
+            get_bytes,
+            get_packet,
+            set_atomic,
+            add,
+            set_number,
+            set_bytes,
+            set_packet,
+            locking()?,
         ]);
     }
     let board = Blackboard::new()?;
@@ -114,8 +123,41 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
             Seqlock::new([7; 64])?,
         ),
         both(set_packet, false, board.write::<[u64; 40]>(201)?, Seqlock::new([7; 40])?),
+        locking()?.beside(mutex::PEER, mutex::bare()),
     ];
-    Ok(legs)
+    beside_python(plan, legs)
+}
+
+/// A user's lock, which nobody else wants, locked and unlocked.
+fn locking() -> Result<Leg> {
+    let lock = map("lock", 1 << 20)?.lock("jobs")?;
+    let step = move |_| black_box(&lock).acquire().and_then(LockGuard::release).expect("free");
+    Ok(Leg::new("lock and unlock, Lock", each(step)))
+}
+
+/// Adds Python to the legs that it can do.
+fn beside_python(plan: &Plan, legs: Vec<Leg>) -> Result<Vec<Leg>> {
+    let words = [
+        ("get Var<u64>", "get"),
+        ("get 64 B, read_bytes", "get-bytes"),
+        ("set Var<u64>", "set"),
+        ("set 64 B, write_bytes", "set-bytes"),
+    ];
+    let installed = process::version(python::PROGRAM).is_some();
+    let add = |leg: Leg| {
+        let Some((title, word)) = words.into_iter().find(|it| leg.operation() == it.0) else {
+            return Ok(leg);
+        };
+        if !plan.wants(title) {
+            return Ok(leg);
+        }
+        if installed {
+            return Ok(leg.beside_clocked(python::PEER, python::work(word)?));
+        }
+        plan.report.absent(title, python::PEER, "not installed");
+        Ok(leg)
+    };
+    legs.into_iter().map(add).collect()
 }
 
 /// Adds two peers to a leg of reads or writes.

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "heed's interface")]
 
-use super::{Attach, Batch, Durable, Place, Store, Weighed, visit};
+use crate::peers::{Attach, Batch, Durable, Place, Shared, Store, User, Walk, Weighed, visit};
 use crate::{Result, scratch};
 use heed::{
     Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls,
@@ -85,7 +85,9 @@ impl Store for Lmdb {
     fn set(&mut self, name: &str, value: u64) {
         self.transaction(&[name], value);
     }
+}
 
+impl Walk for Lmdb {
     fn walk(&mut self) -> u64 {
         let txn = self.env.read_txn().expect("a transaction");
         let mut count = 0;
@@ -152,5 +154,41 @@ impl Attach for Lmdb {
         drop(txn);
         env.prepare_for_closing().wait();
         Ok(value)
+    }
+}
+
+/// A thread's environment and transaction.
+pub struct LmdbUser {
+    // The transaction ends before its environment.
+    reader: Option<RoTxn<'static, WithoutTls>>,
+    env: Env<WithoutTls>,
+    names: Database<Str, Bytes>,
+}
+
+impl Shared for Lmdb {
+    type User = LmdbUser;
+
+    fn user(&self) -> Result<LmdbUser> {
+        Ok(LmdbUser { reader: None, env: self.env.clone(), names: self.names })
+    }
+}
+
+impl User for LmdbUser {
+    fn begin_reads(&mut self) {
+        self.reader = None;
+        self.reader = Some(self.env.clone().static_read_txn().expect("a transaction"));
+    }
+
+    #[inline]
+    fn get(&mut self, name: &str) -> u64 {
+        let reader = self.reader.as_ref().expect("begun");
+        number(self.names.get(reader, name).expect("readable").expect("there"))
+    }
+
+    #[inline]
+    fn set(&mut self, name: &str, value: u64) {
+        let mut txn = self.env.write_txn().expect("a transaction");
+        self.names.put(&mut txn, name, &value.to_ne_bytes()).expect("space");
+        txn.commit().expect("committed");
     }
 }

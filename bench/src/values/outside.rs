@@ -5,10 +5,10 @@
 
 use crate::{
     Result,
-    handles::{each, map},
-    library::{Library, Opened},
     measure::{Leg, Plan},
-    structs::{Car, car},
+    values::handles::{each, map},
+    values::library::{Library, Opened},
+    values::structs::{Car, car},
 };
 use mapvar::{Map, Value};
 use std::{

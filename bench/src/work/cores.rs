@@ -1,0 +1,6 @@
+//! Threads on several cores.
+
+pub mod crowd;
+pub mod pauses;
+pub mod readers;
+pub mod writer;

@@ -1,0 +1,4 @@
+//! What waits for a change.
+
+pub mod wake;
+pub mod watches;
