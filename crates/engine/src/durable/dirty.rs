@@ -1,7 +1,5 @@
 //! Which chunks a flush has to look at: `docs/FORMAT.md`, "Dirty summary".
 
-#![allow(clippy::inline_always, reason = "measured: a call costs as much as the test")]
-
 use crate::{
     error::{EngineError, outside},
     layout::{self, CHUNK, chunk, kind, summary},
@@ -14,39 +12,6 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// Marks the record at `at` for the next flush. Called before the publication: once a set has
-    /// returned, the next flush finds its bit.
-    #[inline(always)]
-    pub fn mark_dirty(&self, at: u64) -> Option<()> {
-        let (header, bit) = layout::dirty_bit(at);
-        let (word, of_chunk) = summary::place(at / CHUNK);
-        let dirty = self.mem.mapped_words(header, chunk::WORDS)?.load(chunk::DIRTY, Acquire);
-        // After the load above, which is Acquire: a dead writer may have set its bit without that of
-        // the summary.
-        let summary = self.mem.mapped_words(summary::DIRTY, summary::WORDS)?.load(word, Relaxed);
-        // A flush clears the bit before it marks the record, and the mark waits for this writer's
-        // lock. So a bit that is seen set has not been swept without this write.
-        if dirty & bit == 0 || summary & of_chunk == 0 {
-            return self.mark_dirty_slowly(at);
-        }
-        Some(())
-    }
-
-    #[cold]
-    fn mark_dirty_slowly(&self, at: u64) -> Option<()> {
-        let (header, bit) = layout::dirty_bit(at);
-        let (word, of_chunk) = summary::place(at / CHUNK);
-        let header = self.mem.words_mut(header, chunk::WORDS)?;
-        let summary = self.mem.words_mut(summary::DIRTY, summary::WORDS)?;
-        // SYNC POINT S10. Pairs with the sweep in `choose_under`.
-        // SYNC POINT S20. Pairs with the same in `settle`. If that came first, the bit of the summary
-        // is set after it was cleared, by a read-modify-write also where it seems to be set; else
-        // `settle` sees the dirty bit.
-        header.fetch_or(chunk::DIRTY, bit, AcqRel);
-        summary.fetch_or(word, of_chunk, Relaxed);
-        Some(())
-    }
-
     /// Marks the chunk of the record at `at` as one with an `Atomic`. The caller holds L, and the
     /// record has no id yet.
     pub(crate) fn mark_atomics(&self, at: u64) -> Result<(), EngineError> {

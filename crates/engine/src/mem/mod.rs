@@ -30,7 +30,7 @@
 //! | S17 | `state.swap(AcqRel)` in `record::write`, then the test of WAIT | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer sees WAIT, or the waiter sees the new state |
 //! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | the change that preceded the count that the waiter loaded |
 //! | S19 | `head.fetch_add(AcqRel)` in `record::wake`, after the publication | `head.load(Acquire)` in `record::changes`, before the variables are looked at | the change whose number is below the head |
-//! | S20 | `fetch_or(AcqRel)` of nothing on the dirty bits, in `settle` in `durable::dirty` | `fetch_or(AcqRel)` of a dirty bit there, `dirty.load(Acquire)` in `mark_dirty` | that the bit of the chunk was cleared before; in the other order the dirty bit |
+//! | S20 | `fetch_or(AcqRel)` of nothing on the dirty bits, in `durable::dirty` | `fetch_or(AcqRel)` of a dirty bit and `dirty.load(Acquire)`, in `record::dirty` | that the bit of the chunk was cleared before; in the other order the dirty bit |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 

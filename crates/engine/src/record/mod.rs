@@ -4,6 +4,7 @@
 pub mod owner;
 pub mod wake;
 pub mod read;
+pub mod dirty;
 pub mod write;
 pub mod atomic;
 pub mod wait;
