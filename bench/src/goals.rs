@@ -108,7 +108,7 @@ pub const GOALS: &[Goal] = &[
     ratio("G15", "snapshot of 100", LMDB, 1.0),
     ratio("G15", "snapshot of 500", LMDB, 1.0),
     figure("G17", "told, watch of 100 k", 2e3),
-    ratio("G18", "insert and tell, watched, 1 M", "insert, unwatched", 1.2),
+    ratio("G18", "insert, watched, 1 M", "insert, unwatched", 1.2),
     ratio("G19", "flush of 1 of 10 M, with Atomics", "flush of 1 of 1 k", 1.2),
     ratio("G20", "get struct of 320 B", SEQLOCK, 1.5),
     ratio("G20", "set struct of 320 B", SEQLOCK, 1.5),

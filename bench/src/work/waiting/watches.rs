@@ -49,35 +49,60 @@ pub fn telling(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
     })])
 }
 
+/// What the clock of an insertion covers.
+#[derive(Clone, Copy)]
+enum Clocked {
+    Insertion,
+    InsertionAndReport,
+}
+
 /// Returns work that inserts a variable, and receives that from the watch if there is one.
-fn insert(map: Map, mut watch: Option<Watch>) -> impl FnMut(u64) {
+fn insert(map: Map, mut watch: Option<Watch>, clocked: Clocked) -> impl FnMut(u64) -> f64 {
     let (mut name, mut number) = (String::new(), 0_u64);
     move |count| {
+        let mut took = 0.0;
         for _ in 0..count {
             name.clear();
             _ = write!(name, "plant.new.{number:07}.pressure");
             number += 1;
+            let began = Instant::now();
             map.set(&name, number).expect("space");
+            let inserted = began.elapsed();
             if let Some(watch) = &mut watch {
                 let change = watch.try_recv().expect("readable").expect("a change");
                 assert_eq!(change.name(), name, "another variable");
             }
+            took += match clocked {
+                Clocked::Insertion => inserted,
+                Clocked::InsertionAndReport => began.elapsed(),
+            }
+            .as_nanos() as f64;
         }
+        took / count as f64
     }
 }
 
-/// Insertions into a map that a watch of all watches, compared with one that is not watched.
+/// Insertions into a map that a watch of all watches, compared with one that is not watched; alone,
+/// and with the `try_recv` that reports each.
 pub fn inserting(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
-    let title = format!("insert and tell, watched, {}", figure(count));
-    if !plan.wants(&title) {
-        return Ok(Vec::new());
+    let mut legs = Vec::new();
+    for (what, clocked) in [
+        ("insert, watched", Clocked::Insertion),
+        ("insert and tell, watched", Clocked::InsertionAndReport),
+    ] {
+        let title = format!("{what}, {}", figure(count));
+        if !plan.wants(&title) {
+            continue;
+        }
+        let names = Names::shuffled(count);
+        let map = filled(count, &names)?;
+        let watch = drained(map.watch_all()?)?;
+        let mut leg = Leg::clocked(title, insert(map, Some(watch), clocked));
+        if plan.steps.is_none() {
+            let unwatched = insert(filled(count, &names)?, None, Clocked::Insertion);
+            leg = leg.beside_clocked("insert, unwatched", unwatched);
+        }
+        legs.push(leg);
     }
-    let names = Names::shuffled(count);
-    let map = filled(count, &names)?;
-    let watch = drained(map.watch_all()?)?;
-    let mut leg = Leg::new(title, insert(map, Some(watch)));
-    if plan.steps.is_none() {
-        leg = leg.beside("insert, unwatched", insert(filled(count, &names)?, None));
-    }
-    Ok(vec![leg])
+    Ok(legs)
 }
