@@ -16,7 +16,7 @@ import zlib
 
 CHUNK = 16 << 10
 CHUNK_HEADER = 64
-TABLE, TABLE_WORDS = 0x4000, 512
+TABLE, TABLE_WORDS = 0x4000, 256
 VALUE_BYTES = [32, 96, 480, 1008]       # capacity of a slot, by class of the record
 SLOT_HEADER = 32
 BLOCK_NAME = 8                          # offset of the name in its block
@@ -64,7 +64,7 @@ class Region:
         if number < TABLE_WORDS:
             return 0, 0
         first = TABLE_WORDS << ((number // TABLE_WORDS).bit_length() - 1)
-        return first, -(-first * 8 // CHUNK)
+        return first, -(-first * 24 // CHUNK)
 
     def chunk(self, number):
         """Returns kind and class, from the chunk table."""

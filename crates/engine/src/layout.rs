@@ -27,6 +27,10 @@ pub const LAYOUT: u64 = {
         PARTICIPANT_SLOTS as u64,
         TABLE,
         TABLE_WORDS,
+        dirty::AT,
+        superblock::AT[0],
+        marks::AT,
+        ring::AT,
         FIRST_INDEX,
         FIRST_INDEX_LINES,
         ring::WORDS as u64,
@@ -96,7 +100,7 @@ pub mod incarnation {
 /// The superblocks, which say that an epoch reached the file whole: two, a sector each, written in
 /// turns.
 pub mod superblock {
-    pub const AT: [u64; 2] = [0x800, 0xa00];
+    pub const AT: [u64; 2] = [0x1800, 0x1a00];
     pub const WORDS: usize = 6;
     pub const EPOCH: usize = 0;
     /// Slots that the epoch sealed, and the sum of their hashes.
@@ -206,7 +210,7 @@ pub mod commit {
 
 /// A word for each record that the owner of T has marked.
 pub mod marks {
-    pub const AT: u64 = 0x5000;
+    pub const AT: u64 = 0x6000;
     /// The most variables that one transaction can touch.
     pub const MOST: usize = 512;
 
@@ -266,21 +270,40 @@ pub mod seat {
     }
 }
 
-/// The chunk table: a word for each chunk. The first 512 words lie here. The others lie at the
+/// The chunk table: a word for each chunk. The first 256 words lie here. The others lie at the
 /// beginning of the group of chunks that they describe.
 pub const TABLE: u64 = 0x4000;
-pub const TABLE_WORDS: u64 = 512;
+pub const TABLE_WORDS: u64 = 256;
+
+/// Two words for each chunk, of which records are to be flushed: in a table of their own, so that a
+/// flush of records all over a file changes few pages besides theirs. Those of the first 256 chunks
+/// lie here, the others behind the table's words of their group.
+pub mod dirty {
+    pub const AT: u64 = 0x5000;
+    pub const WORDS: usize = 2;
+    /// Records of the chunk that were written since the last flush began, in a map of a file.
+    pub const DIRTY: usize = 0;
+    /// Records that a flush has begun to write and has not completed.
+    pub const FLUSHING: usize = 1;
+
+    /// Returns the offset of the words of chunk `number`.
+    pub const fn at(number: u64) -> u64 {
+        let (first, _) = super::group(number);
+        let table = if first == 0 { AT } else { first * (super::CHUNK + 8) };
+        table + (number - first) * 16
+    }
+}
 
 /// The first index. Its successors lie in chunks of their own.
-pub const FIRST_INDEX: u64 = 0x6000;
+pub const FIRST_INDEX: u64 = 0x7000;
 pub const FIRST_INDEX_LINES: u64 = 64;
 /// A name's word lies within this many lines of its home line.
 pub const PROBE_LINES: u64 = 16;
 
 /// The ring of changes: which records were made, or changed while a thread waited for them.
 pub mod ring {
-    pub const AT: u64 = 0x7000;
-    pub const WORDS: usize = 512;
+    pub const AT: u64 = 0x4800;
+    pub const WORDS: usize = 256;
 
     /// Bit of an entry: the record was made.
     pub const BORN: u64 = 1 << 40;
@@ -326,10 +349,6 @@ pub const CHUNK_HEADER: u64 = 64;
 /// Words of a chunk's header.
 pub mod chunk {
     pub const WORDS: usize = 8;
-    /// Records of the chunk that were written since the last flush began, in a map of a file.
-    pub const DIRTY: usize = 6;
-    /// Records that a flush has begun to write and has not completed.
-    pub const FLUSHING: usize = 7;
     /// `MVCH` in bits 0..=31, kind in 32..=39, class in 40..=47.
     pub const MARK: usize = 0;
     pub const NUMBER: usize = 1;
@@ -473,14 +492,14 @@ pub const fn blocks_in_chunk(class: usize) -> usize {
 }
 
 /// Returns the group of chunk `number`: its first chunk, and how many chunks at its beginning hold
-/// the table words of the group. Group 0 is chunks 0 to 511, whose words lie in the first chunks of
-/// the region. Each other group has as many chunks as all before it.
+/// the table words of the group. Group 0 is chunks 0 to 255, whose words lie in the first chunks of
+/// the region. Each other group has as many chunks as all before it, and 24 bytes for each.
 pub const fn group(number: u64) -> (u64, u64) {
     if number < TABLE_WORDS {
         return (0, 0);
     }
     let log = (number / TABLE_WORDS).ilog2();
-    let table = (TABLE_WORDS * 8) << log;
+    let table = (TABLE_WORDS * 24) << log;
     (TABLE_WORDS << log, table.div_ceil(CHUNK))
 }
 
@@ -525,12 +544,11 @@ pub fn pieces(at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-/// Returns the header of the chunk that holds the record at `at`, and the record's bit in its words
-/// `DIRTY` and `FLUSHING`. There is a bit for each 320 bytes, the size of the smallest record.
-pub const fn dirty_bit(at: u64) -> (u64, u64) {
+/// Returns the bit of the record at `at` in its chunk's words `DIRTY` and `FLUSHING`. There is a bit
+/// for each 320 bytes, the size of the smallest record.
+pub const fn dirty_bit(at: u64) -> u64 {
     const LEAST: u64 = record_bytes(0) as u64;
-    let within = at % CHUNK;
-    (at - within, 1 << ((within / LEAST) & 63))
+    1 << ((at % CHUNK / LEAST) & 63)
 }
 
 /// The `state` word of a record: `ver:56 | cur:2 | A:2 | B:2 | WAIT:1 | REMOVED:1`.
@@ -780,19 +798,20 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for number in (0..40_000).chain((1 << 20) - 50..(1 << 20) + 50) {
             let at = table_word(number);
-            assert!(seen.insert(at));
+            let words = dirty::at(number);
+            assert!([at, words, words + 8].into_iter().all(|at| seen.insert(at)), "{number}");
             if number >= TABLE_WORDS {
-                assert!(holds_table(at / CHUNK), "{number}");
+                assert!(holds_table(at / CHUNK) && holds_table((words + 8) / CHUNK), "{number}");
                 assert!(at / CHUNK <= number);
             } else {
-                assert!(at < FIRST_INDEX);
+                assert!(at < ring::AT && words < marks::AT);
             }
         }
     }
 
     #[test]
     fn pieces_leave_out_the_tables_and_nothing_else() {
-        for first in [2, 500, 511, 513, 1023, 1025, 4000, 4100] {
+        for first in [2, 250, 255, 257, 511, 513, 1023, 1026, 4000, 4110] {
             let first = past_table(first);
             let (mut expected, mut number, mut skip) = (Vec::new(), first, CHUNK_HEADER);
             let len = 9000 * CHUNK + 17;
@@ -825,8 +844,8 @@ mod tests {
             let mut all = 0;
             for number in 0..records_in_chunk(class) {
                 let at = 7 * CHUNK + CHUNK_HEADER + (number * record_bytes(class)) as u64;
-                let (header, bit) = dirty_bit(at);
-                assert_eq!((header, all & bit), (7 * CHUNK, 0), "{class} {number}");
+                let bit = dirty_bit(at);
+                assert_eq!(all & bit, 0, "{class} {number}");
                 all |= bit;
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{EngineError, outside},
-    layout::{self, CHUNK, chunk, kind, summary},
+    layout::{self, CHUNK, dirty, kind, summary},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -90,12 +90,11 @@ impl<M: Mem> Store<M> {
             bits => summary.fetch_and(word, !bits, Relaxed) & bits,
         })?;
         for (number, _) in cleared {
-            let at = number * CHUNK;
-            let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            let words = self.dirty_words(number)?;
             // SYNC POINT S20. By a read-modify-write: whoever sets a bit later sees that the bit of
             // the chunk was cleared.
-            let dirty = header.fetch_or(chunk::DIRTY, 0, AcqRel);
-            if dirty | header.load(chunk::FLUSHING, Relaxed) != 0 {
+            let dirty = words.fetch_or(dirty::DIRTY, 0, AcqRel);
+            if dirty | words.load(dirty::FLUSHING, Relaxed) != 0 {
                 let (word, bit) = summary::place(number);
                 summary.fetch_or(word, bit, Relaxed);
             }
@@ -112,13 +111,19 @@ impl<M: Mem> Store<M> {
             return Ok(true);
         }
         for (number, _) in self.chunks_to_flush()? {
-            let at = number * CHUNK;
-            let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-            if header.load(chunk::DIRTY, Relaxed) | header.load(chunk::FLUSHING, Relaxed) != 0 {
+            let at = dirty::at(number);
+            let words = self.mem.words(at, dirty::WORDS).ok_or_else(|| outside(at))?;
+            if words.load(dirty::DIRTY, Relaxed) | words.load(dirty::FLUSHING, Relaxed) != 0 {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Returns the words of chunk `number` that say which records are dirty and in flight.
+    pub(crate) fn dirty_words(&self, number: u64) -> Result<M::WordsMut<'_>, EngineError> {
+        let at = dirty::at(number);
+        self.mem.words_mut(at, dirty::WORDS).ok_or_else(|| outside(at))
     }
 
     fn summary(&self, at: u64) -> Result<M::WordsMut<'_>, EngineError> {

@@ -8,7 +8,9 @@ use crate::{
     durable::checksum::{Superblock, Tally},
     error::{EngineError, outside},
     handle::Handle,
-    layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, live, record, slot, superblock},
+    layout::{
+        self, CHUNK, CHUNK_HEADER, Meta, State, chunk, dirty, live, record, slot, superblock,
+    },
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -163,18 +165,19 @@ impl<M: Mem> Store<M> {
         // leaves them to the next. In the other order no later flush would find the records.
         live.store(live::EPOCH, epoch, Release);
         for (number, _) in self.chunks_to_flush()? {
-            let header = self.header_of(number)?;
-            if header.load(chunk::FLUSHING, Relaxed) != 0 {
-                header.store(chunk::FLUSHING, 0, Release);
+            let words = self.dirty_words(number)?;
+            if words.load(dirty::FLUSHING, Relaxed) != 0 {
+                words.store(dirty::FLUSHING, 0, Release);
             }
         }
         self.settle()?;
         Ok(removed)
     }
 
-    fn header_of(&self, number: u64) -> Result<M::WordsMut<'_>, EngineError> {
+    fn chunk_id(&self, number: u64) -> Result<u64, EngineError> {
         let at = number * CHUNK;
-        self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        Ok(header.load(chunk::ID, Relaxed))
     }
 
     /// Chooses a slot of each record that was written, all under one hold of T. No transaction
@@ -207,22 +210,22 @@ impl<M: Mem> Store<M> {
     ) -> Result<Option<Blocked>, EngineError> {
         for (number, class) in self.chunks_to_flush()? {
             let atomics = self.has_atomics(number)?;
-            let header = self.header_of(number)?;
+            let words = self.dirty_words(number)?;
             // SYNC POINT S10. In flight first: a death in between loses no bit.
-            let dirty = header.load(chunk::DIRTY, Acquire);
+            let dirty = words.load(dirty::DIRTY, Acquire);
             if dirty != 0 {
-                header.fetch_or(chunk::FLUSHING, dirty, AcqRel);
-                header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
+                words.fetch_or(dirty::FLUSHING, dirty, AcqRel);
+                words.fetch_and(dirty::DIRTY, !dirty, AcqRel);
             }
-            let flushing = header.load(chunk::FLUSHING, Acquire);
+            let flushing = words.load(dirty::FLUSHING, Acquire);
             if flushing == 0 && !atomics {
                 continue;
             }
-            let chunk_id = header.load(chunk::ID, Relaxed);
+            let chunk_id = self.chunk_id(number)?;
             for within in 0..layout::records_in_chunk(class) {
                 let at =
                     number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
-                let (_, bit) = layout::dirty_bit(at);
+                let bit = layout::dirty_bit(at);
                 let Some(handle) = self.record_to_flush(at, class)? else { continue };
                 if flushing & bit == 0 && !(handle.atomic && self.is_behind(handle, complete)?) {
                     continue;
@@ -234,7 +237,7 @@ impl<M: Mem> Store<M> {
                     // An Atomic may be chosen without its bit, and so may a record that was just
                     // inserted in its place. Without the bit, the record could be erased before it
                     // is sealed.
-                    header.fetch_or(chunk::FLUSHING, bit, AcqRel);
+                    words.fetch_or(dirty::FLUSHING, bit, AcqRel);
                     chosen.push(Chosen { handle, chunk_id, state });
                 }
                 self.unmark_all()?;

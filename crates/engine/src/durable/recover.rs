@@ -11,8 +11,8 @@ use crate::{
     index::{Query, inline_bytes},
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
-        chunk, commit, extent, incarnation, journal, kind, live, record, ring, room, seat, slot,
-        superblock,
+        chunk, commit, dirty, extent, incarnation, journal, kind, live, record, ring, room, seat,
+        slot, superblock,
     },
     mem::{
         Load, Mem,
@@ -542,9 +542,9 @@ impl<M: Mem> Store<M> {
             self.set_chunk(number, kind::RECORDS, class)?;
             let at = number * CHUNK;
             let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-            for word in [chunk::BITS, chunk::DIRTY, chunk::FLUSHING] {
-                header.store(word, 0, Relaxed);
-            }
+            header.store(chunk::BITS, 0, Relaxed);
+            let words = self.dirty_words(number)?;
+            (0..dirty::WORDS).for_each(|word| words.store(word, 0, Relaxed));
             let places = layout::records_in_chunk(class) as u64;
             counts.fetch_add(room::FREE + class, places, Relaxed);
             counts.fetch_add(room::RECORDS, places, Relaxed);

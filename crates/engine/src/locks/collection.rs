@@ -5,7 +5,7 @@ use crate::{
     error::{EngineError, outside},
     handle::Handle,
     index::inline_bytes,
-    layout::{self, Desc, Meta, State, chunk, journal, live, record, slot},
+    layout::{self, CHUNK, Desc, Meta, State, dirty, journal, live, record, slot},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -53,12 +53,12 @@ impl<M: Mem> Store<M> {
             return Ok(Disposition::Erased);
         }
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
-        let (header, bit) = layout::dirty_bit(handle.at);
-        let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
+        let (at, bit) = (dirty::at(handle.at / CHUNK), layout::dirty_bit(handle.at));
+        let words_of_chunk = self.mem.words(at, dirty::WORDS).ok_or_else(|| outside(at))?;
         // Loaded before the seals. A flush seals the slots that it chose, and only then clears the
         // bit. In the other order both could be missed, and a record erased that the flush has
         // sealed.
-        let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
+        let chosen = words_of_chunk.load(dirty::FLUSHING, Acquire) & bit != 0;
         if (0..slot::COUNT).all(|number| seal(number) == 0) {
             // If no flush is about to seal it either, no file knows of the variable.
             return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });

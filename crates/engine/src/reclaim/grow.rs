@@ -3,7 +3,7 @@
 
 use crate::{
     error::{EngineError, outside},
-    layout::{self, CHUNK, kind, live, room},
+    layout::{self, CHUNK, dirty, kind, live, room},
     mem::{
         Load, Mem,
         Ordering::{Relaxed, Release},
@@ -127,6 +127,13 @@ impl<M: Mem> Store<M> {
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
             if word.load(0, Relaxed) != kind {
                 word.store(0, kind, Relaxed);
+            }
+            let at = dirty::at(number);
+            let words = self.mem.words_mut(at, dirty::WORDS).ok_or_else(|| outside(at))?;
+            for word in 0..dirty::WORDS {
+                if words.load(word, Relaxed) != 0 {
+                    words.store(word, 0, Relaxed);
+                }
             }
         }
         // SYNC POINT S11. Pairs with the Acquire load in `chunk_count`: a process that sees the

@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the test")]
 
 use crate::{
-    layout::{self, CHUNK, chunk, summary},
+    layout::{self, CHUNK, dirty, summary},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -17,9 +17,10 @@ impl<M: Mem> Store<M> {
     /// returned, the next flush finds its bit.
     #[inline(always)]
     pub fn mark_dirty(&self, at: u64) -> Option<()> {
-        let (header, bit) = layout::dirty_bit(at);
-        let (word, of_chunk) = summary::place(at / CHUNK);
-        let dirty = self.mem.mapped_words(header, chunk::WORDS)?.load(chunk::DIRTY, Acquire);
+        let (number, bit) = (at / CHUNK, layout::dirty_bit(at));
+        let (word, of_chunk) = summary::place(number);
+        let words = self.mem.mapped_words(dirty::at(number), dirty::WORDS)?;
+        let dirty = words.load(dirty::DIRTY, Acquire);
         // After the load above, which is Acquire: a dead writer may have set its bit without that of
         // the summary.
         let summary = self.mem.mapped_words(summary::DIRTY, summary::WORDS)?.load(word, Relaxed);
@@ -33,15 +34,15 @@ impl<M: Mem> Store<M> {
 
     #[cold]
     fn mark_dirty_slowly(&self, at: u64) -> Option<()> {
-        let (header, bit) = layout::dirty_bit(at);
-        let (word, of_chunk) = summary::place(at / CHUNK);
-        let header = self.mem.words_mut(header, chunk::WORDS)?;
+        let number = at / CHUNK;
+        let (word, of_chunk) = summary::place(number);
+        let words = self.mem.words_mut(dirty::at(number), dirty::WORDS)?;
         let summary = self.mem.words_mut(summary::DIRTY, summary::WORDS)?;
         // SYNC POINT S10. Pairs with the sweep in `choose_under`.
         // SYNC POINT S20. Pairs with the same in `settle`. If that came first, the bit of the summary
         // is set after it was cleared, by a read-modify-write also where it seems to be set; else
         // `settle` sees the dirty bit.
-        header.fetch_or(chunk::DIRTY, bit, AcqRel);
+        words.fetch_or(dirty::DIRTY, layout::dirty_bit(at), AcqRel);
         summary.fetch_or(word, of_chunk, Relaxed);
         Some(())
     }

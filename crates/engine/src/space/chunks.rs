@@ -6,8 +6,8 @@ use crate::{
     handle::Handle,
     header::chunk_crc,
     layout::{
-        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, kind,
-        live, record, room,
+        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, dirty,
+        kind, live, record, room,
     },
     mem::{
         Load, Mem,
@@ -320,6 +320,9 @@ impl<M: Mem> Store<M> {
                 words.store(at, 0, Relaxed);
             }
         }
+        let at = dirty::at(number);
+        let flags = self.mem.words_mut(at, dirty::WORDS).ok_or_else(|| outside(at))?;
+        (0..dirty::WORDS).for_each(|word| flags.store(word, 0, Relaxed));
         let mark = chunk::MAGIC | cut.kind << 32 | (cut.class as u64) << 40;
         words.store(chunk::MARK, mark, Relaxed);
         words.store(chunk::NUMBER, number, Relaxed);

@@ -37,7 +37,7 @@ use std::{
 /// A set of a variable without waiters makes no system call, and watches do not slow it down. A
 /// wait for one variable checks that variable only. For a wait for many, the map tells which of them
 /// have changed or are new, so it costs as much for ten variables as for a million; if it falls
-/// behind by more than 512 changes, it looks at all of them once.
+/// behind by more than 256 changes, it looks at all of them once.
 ///
 /// `Watch` is an endless iterator over its changes. It is `Send`, and keeps the map open. On a
 /// read-only map, where it cannot register as a waiter, it polls every 5 ms.

@@ -467,7 +467,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
             |r| {
                 let w = r.index_word(r.record("int 3"));
                 let to = r.word(w);
-                let free = (0..512).map(|n| 0x6000 + n * 8).rfind(|w| r.word(*w) == 0).unwrap();
+                let free = (0..512).map(|n| 0x7000 + n * 8).rfind(|w| r.word(*w) == 0).unwrap();
                 r.put(free, to);
                 free
             },

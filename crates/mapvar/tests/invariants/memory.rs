@@ -42,7 +42,7 @@ fn i01_bytes_that_change_under_a_map_do_no_harm() {
                 let at = match random.below(3) {
                     0 => random.below(words),
                     1 => 0x1000 / 8 + random.below(0x200),
-                    _ => 0x6000 / 8 + random.below(0x1000),
+                    _ => 0x7000 / 8 + random.below(0xe00),
                 } * 8;
                 let word = match random.below(4) {
                     0 => random.next(),

@@ -8,20 +8,20 @@ use crate::{
 };
 use loom::thread;
 use mapvar_engine::{
-    layout::{self, CHUNK, chunk, summary},
+    layout::{self, CHUNK, dirty, summary},
     mem::{Load as _, Mem as _, Ordering::Relaxed},
 };
 
 /// `a` is flushed, and its chunk still has its bit in the summary.
 fn region() -> Region {
     let number = record(0) / CHUNK;
-    let header = (number * CHUNK) as usize / 8;
+    let words = dirty::at(number) as usize / 8;
     let (word, bit) = summary::place(number);
     let summary = summary::DIRTY as usize / 8 + word;
     Region::new(|store| set_thrice(store, "a")).poke(summary, bit).hot([
         summary,
-        header + chunk::DIRTY,
-        header + chunk::FLUSHING,
+        words + dirty::DIRTY,
+        words + dirty::FLUSHING,
     ])
 }
 
@@ -37,12 +37,12 @@ fn marks(ways: &Ways) -> Body {
         let writer = process(shared, 2, &ways);
         writer.mark_dirty(at).expect("it is mapped");
         flusher.join().expect("the flusher");
-        let (header, dirty) = layout::dirty_bit(at);
+        let bit = layout::dirty_bit(at);
         let (word, of_chunk) = summary::place(at / CHUNK);
         let mem = writer.mem();
-        let header = mem.words(header, chunk::WORDS).expect("a header");
+        let words = mem.words(dirty::at(at / CHUNK), dirty::WORDS).expect("its words");
         let summary = mem.words(summary::DIRTY, summary::WORDS).expect("the summary");
-        assert!(header.load(chunk::DIRTY, Relaxed) & dirty != 0, "LOST: the dirty bit");
+        assert!(words.load(dirty::DIRTY, Relaxed) & bit != 0, "LOST: the dirty bit");
         assert!(summary.load(word, Relaxed) & of_chunk != 0, "LOST: the bit of the summary");
     })
 }
