@@ -16,6 +16,7 @@ use crate::{
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         StoreWords as _,
     },
+    record::read::ByHandle,
     store::Store,
     value::{Kind, Raw},
 };
@@ -326,7 +327,7 @@ impl<M: Mem> Store<M> {
         let number = state.free_slot();
         let _ = self.fill_slot(handle.slot_at(number), version, &raw, false).ok_or_else(lost)?;
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
-        self.publish(line, handle, state, version, number, false);
+        self.publish(line, ByHandle { mem: &self.mem, handle }, state, version, number, false);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release},
         StoreWords as _,
     },
+    record::read::ByHandle,
     store::Store,
 };
 use mapvar_os::Locks;
@@ -45,7 +46,7 @@ impl<M: Mem> Store<M> {
             // Not above the state's: the dead owner has already published this record.
             let version = slot.load(slot::VERSION, Relaxed);
             if version > state.version() && version <= State::LARGEST {
-                self.publish(line, handle, state, version, to, false);
+                self.publish(line, ByHandle { mem: &self.mem, handle }, state, version, to, false);
             }
         }
         for number in 0..count {

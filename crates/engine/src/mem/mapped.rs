@@ -158,6 +158,10 @@ impl Mapped {
         (self.view.close(), self.section)
     }
 
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
     /// Returns how long an operation waits for a lock at most.
     pub fn timeout(&self) -> Duration {
         self.timeout

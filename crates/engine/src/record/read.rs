@@ -79,9 +79,9 @@ pub(crate) trait Place<W>: Copy {
 }
 
 /// A record by its handle: each access compares its bounds with what is mapped.
-struct ByHandle<'a, M> {
-    mem: &'a M,
-    handle: Handle,
+pub(crate) struct ByHandle<'a, M> {
+    pub(crate) mem: &'a M,
+    pub(crate) handle: Handle,
 }
 
 impl<M> Clone for ByHandle<'_, M> {

@@ -22,7 +22,7 @@ impl<M: Mem> Store<M> {
     // Takes the offset alone: for a handle, the fast path would have to spill it to memory.
     #[cold]
     #[inline(never)]
-    fn wake_at(&self, at: u64) {
+    pub(crate) fn wake_at(&self, at: u64) {
         self.mem.wake(at + record::WAKE);
         self.note_change(at, false);
         self.mem.wake(live::CHANGES_WAKE);

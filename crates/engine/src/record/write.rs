@@ -10,6 +10,7 @@ use crate::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         StoreWords as _,
     },
+    record::read::ByHandle,
     store::Store,
     value::{Payload, Raw},
     version::{Expect, Wrote},
@@ -24,6 +25,77 @@ impl Replaced {
     pub(crate) const NOTHING: Self = Self(0);
 }
 
+/// Where a slot lies that is to be written.
+pub(crate) trait SlotMut<W>: Copy {
+    /// Returns its first words; `None` if they are not mapped for writing.
+    fn head(self) -> Option<W>;
+    /// Returns words of its data from word `from` on; `None` if the slot has fewer, or if they are
+    /// not mapped for writing.
+    fn data(self, from: usize, count: usize) -> Option<W>;
+}
+
+/// Where a record lies that is to be written.
+pub(crate) trait RecordMut<W>: Copy {
+    type Slot: SlotMut<W>;
+    /// Returns its line; `None` if that is not mapped for writing.
+    fn line(self) -> Option<W>;
+    fn slot(self, number: usize) -> Self::Slot;
+    /// Returns its offset in the region.
+    fn at(self) -> u64;
+    fn is_atomic(self) -> bool;
+}
+
+/// A slot by its offset: each access compares its bounds with what is mapped. Its caller has
+/// compared the length of the value with the room in the slot.
+pub(crate) struct SlotAt<'a, M> {
+    mem: &'a M,
+    at: u64,
+}
+
+impl<M> Clone for SlotAt<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for SlotAt<'_, M> {}
+
+impl<'a, M: Mem> SlotMut<M::WordsMut<'a>> for SlotAt<'a, M> {
+    #[inline(always)]
+    fn head(self) -> Option<M::WordsMut<'a>> {
+        self.mem.mapped_words_mut(self.at, slot::LEAST)
+    }
+
+    #[inline(always)]
+    fn data(self, from: usize, count: usize) -> Option<M::WordsMut<'a>> {
+        self.mem.mapped_words_mut(self.at + slot::DATA_AT + from as u64 * 8, count)
+    }
+}
+
+impl<'a, M: Mem> RecordMut<M::WordsMut<'a>> for ByHandle<'a, M> {
+    type Slot = SlotAt<'a, M>;
+
+    #[inline(always)]
+    fn line(self) -> Option<M::WordsMut<'a>> {
+        self.mem.mapped_words_mut(self.handle.at, record::LINE)
+    }
+
+    #[inline(always)]
+    fn slot(self, number: usize) -> SlotAt<'a, M> {
+        SlotAt { mem: self.mem, at: self.handle.slot_at(number) }
+    }
+
+    #[inline(always)]
+    fn at(self) -> u64 {
+        self.handle.at
+    }
+
+    #[inline(always)]
+    fn is_atomic(self) -> bool {
+        self.handle.atomic
+    }
+}
+
 impl<M: Mem> Store<M> {
     /// Writes a value that fits the record. The caller holds the record's lock. Returns the
     /// outcome, and the extent to which the written slot referred before, which the caller
@@ -35,15 +107,28 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         expect: Expect,
     ) -> Option<(Wrote, Replaced)> {
-        let line = self.mem.mapped_words_mut(handle.at, record::LINE)?;
+        self.write_record_locked(ByHandle { mem: &self.mem, handle }, handle.id, raw, expect)
+    }
+
+    /// As [`write_locked`](Self::write_locked), of the variable with this id.
+    #[inline(always)]
+    pub(crate) fn write_record_locked<'a>(
+        &'a self,
+        record: impl RecordMut<M::WordsMut<'a>>,
+        id: u64,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Option<(Wrote, Replaced)> {
+        let line = record.line()?;
         let state = State(line.load(record::STATE, Relaxed));
         // The record may have been collected and reused since the caller found it.
-        if line.load(record::ID, Acquire) != handle.id {
+        if line.load(record::ID, Acquire) != id {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
         let removing = raw.kind == slot::TOMBSTONE;
         if expect != Expect::Any || removing {
-            let removed = self.is_removed(handle, state)?;
+            let current = record.slot(state.current()).head()?;
+            let removed = Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE;
             if let Some(refused) = expect.refuses(state.version(), removed, removing) {
                 return Some((refused, Replaced::NOTHING));
             }
@@ -52,20 +137,21 @@ impl<M: Mem> Store<M> {
         // The base keeps it above the versions that an earlier incarnation gave out and never made
         // durable.
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
-        let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
+        let replaced = self.fill_place(record.slot(number), version, raw, false)?;
         if self.file {
-            self.mark_dirty(handle.at)?;
+            self.mark_dirty(record.at())?;
         }
-        self.publish(line, handle, state, version, number, removing);
+        self.publish(line, record, state, version, number, removing);
         Some((Wrote::Version(version), replaced))
     }
 
-    /// Publishes slot `number`, and wakes the variable's waiters.
+    /// Publishes slot `number`, and wakes the variable's waiters. The caller holds the record's
+    /// lock, or has marked it, since before it loaded `state`.
     #[inline(always)]
-    pub(crate) fn publish(
-        &self,
-        line: M::WordsMut<'_>,
-        handle: Handle,
+    pub(crate) fn publish<'a>(
+        &'a self,
+        line: M::WordsMut<'a>,
+        record: impl RecordMut<M::WordsMut<'a>>,
         state: State,
         version: u64,
         number: usize,
@@ -73,7 +159,7 @@ impl<M: Mem> Store<M> {
     ) {
         // SYNC POINT S1: the publication. Pairs with the Acquire load of state in `read_slot`.
         let mut new = state.publish(version, number);
-        if removing && handle.atomic {
+        if removing && record.is_atomic() {
             new = State(new.0 | State::REMOVED);
         }
         // SYNC POINT S17. Pairs with the fetch_or of WAIT in `arm`. The swap tests WAIT in the same
@@ -82,7 +168,7 @@ impl<M: Mem> Store<M> {
         if old.waited_for() {
             // Before the record is unlocked. If this process dies here, the next owner of the lock
             // learns of the death and wakes in its place; after the unlock no process would.
-            self.wake_waiters(handle);
+            self.wake_at(record.at());
         }
     }
 
@@ -104,13 +190,21 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         fresh: bool,
     ) -> Option<Replaced> {
-        let slot = self.mem.mapped_words_mut(at, slot::LEAST)?;
+        self.fill_place(SlotAt { mem: &self.mem, at }, version, raw, fresh)
+    }
+
+    #[inline(always)]
+    fn fill_place<'a>(
+        &'a self,
+        place: impl SlotMut<M::WordsMut<'a>>,
+        version: u64,
+        raw: &Raw<'_>,
+        fresh: bool,
+    ) -> Option<Replaced> {
+        let slot = place.head()?;
         let data = match raw.payload {
             Payload::Word(_) | Payload::Extent { .. } => None,
-            Payload::Bytes(bytes) => Some((
-                bytes,
-                self.mem.mapped_words_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?,
-            )),
+            Payload::Bytes(bytes) => Some((bytes, place.data(0, bytes.len().div_ceil(8))?)),
         };
         let mut replaced = Replaced::NOTHING;
         if !fresh {
@@ -128,8 +222,8 @@ impl<M: Mem> Store<M> {
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         let desc = raw.desc();
         if raw.owner != 0 {
-            let owner = at + slot::DATA_AT + desc.words_before_owner() * 8;
-            self.mem.mapped_words_mut(owner, 1)?.store(0, raw.owner, Relaxed);
+            let before = usize::try_from(desc.words_before_owner()).ok()?;
+            place.data(before, 1)?.store(0, raw.owner, Relaxed);
         }
         if let Payload::Extent { extent, .. } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);

@@ -2,6 +2,7 @@
 
 pub mod read;
 pub mod write;
+pub mod here;
 pub mod ephemeral;
 pub mod named;
 pub mod insert;

@@ -171,10 +171,11 @@ impl<T> Var<T> {
         self.put(&Raw::bytes(Kind::Bytes, 0, bytes))
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
-        if let Some(handle) = self.target.usable_handle()
-            && self.target.stored.inner.store.try_write_fast(handle, raw, true)
+        if self.target.is_usable()
+            && let Some((here, id)) = self.target.here()
+            && self.target.store().try_write_here(here, id, raw)
         {
             return self.target.acknowledged(SET, ());
         }

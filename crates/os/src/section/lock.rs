@@ -19,6 +19,7 @@
 
 use crate::{
     error::Result,
+    memory::words::Half,
     name::Scope,
     section::view::View,
     spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
@@ -51,6 +52,15 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 /// ```
 pub struct Locks {
     sys: <Imp as Platform>::Locks,
+}
+
+/// A lock word that this thread has acquired by [`HereMut::try_lock`](crate::HereMut::try_lock).
+/// Dropping it releases the lock, as [`Locks::unlock`] does.
+///
+/// It is neither `Send` nor `Sync`: the thread that acquired the lock must release it.
+#[must_use = "the lock is released at once"]
+pub struct Grip<'a> {
+    _sys: <Imp as Platform>::Grip<'a>,
 }
 
 impl Locks {
@@ -114,6 +124,14 @@ impl Locks {
         Imp::try_lock(&self.sys, view.range(), at)
     }
 
+    /// As [`try_lock`](Self::try_lock). The result knows its thread, so that the release need not
+    /// look it up.
+    #[allow(clippy::inline_always, reason = "as `try_lock`")]
+    #[inline(always)]
+    pub(crate) fn try_grip<'a>(&self, word: &'a Half) -> Option<Grip<'a>> {
+        Imp::try_grip(&self.sys, word).map(|sys| Grip { _sys: sys })
+    }
+
     /// Stores `mark` in a free lock word by a single attempt, without waiting.
     ///
     /// Returns whether the last owner died while it owned the lock.
@@ -140,6 +158,16 @@ impl Locks {
     /// Returns whether the lock word contains `mark`.
     pub fn is_marked(&self, view: &View, at: usize, mark: u32) -> bool {
         view.range().half(at).is_some_and(|word| word.load(Ordering::Acquire) & OWNER == mark)
+    }
+
+    /// Returns whether a thread owns the lock word, or a mark is in it. A dead owner counts as long
+    /// as the system has not set `DIED` in the word.
+    ///
+    /// This is a read-modify-write (`AcqRel`) that does not change the word. So the thread that
+    /// acquires the lock next sees what this one did before; and if the lock is free, this thread
+    /// sees what all owners did that have released it.
+    pub fn is_held(&self, view: &View, at: usize) -> bool {
+        view.range().half(at).is_some_and(|word| word.fetch_add(0, Ordering::AcqRel) & OWNER != 0)
     }
 
     /// Removes a mark and wakes all waiters.
@@ -213,6 +241,12 @@ impl Locks {
         if let Some(word) = view.range().half(at) {
             word.store(0, Ordering::Release);
         }
+    }
+}
+
+impl fmt::Debug for Grip<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grip").finish_non_exhaustive()
     }
 }
 

@@ -2,8 +2,8 @@
 
 pub(crate) mod shared;
 pub(crate) mod view;
-pub(crate) mod spot;
 pub(crate) mod handle;
 pub(crate) mod lock;
+pub(crate) mod spot;
 pub(crate) mod seat;
 pub(crate) mod ruby;

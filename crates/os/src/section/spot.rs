@@ -5,8 +5,12 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    memory::words::{PrivateWord, Word, Words},
-    section::view::View,
+    memory::words::{Half, PrivateWord, Word, Words, WordsMut},
+    options::Access,
+    section::{
+        lock::{Grip, Locks},
+        view::View,
+    },
 };
 use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, sync::atomic::Ordering};
 
@@ -19,6 +23,7 @@ use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, sync::atomic::Order
 /// | bits of a place | meaning |
 /// | --- | --- |
 /// | 0 | the user's own |
+/// | 1 | whether the view may be written to; only the spot itself sets it |
 /// | 6 to 55 | the first byte, a multiple of 64 |
 /// | 56 to 63 | words of a part |
 ///
@@ -60,12 +65,20 @@ const AT: u64 = 0x00ff_ffff_ffff_ffc0;
 
 const FLAG: u64 = 1;
 
+const WRITABLE: u64 = 2;
+
 /// Where a [`Spot`] was when it was asked.
 #[derive(Clone, Copy)]
 pub struct Here<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> {
     first: NonNull<Word>,
     place: u64,
     of: PhantomData<&'a Word>,
+}
+
+/// As [`Here`], in a view that may be written to.
+#[derive(Clone, Copy)]
+pub struct HereMut<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> {
+    here: Here<'a, HEAD, PARTS, LEAST>,
 }
 
 impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD, PARTS, LEAST> {
@@ -89,6 +102,8 @@ impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD,
         // Another view of the keeper may have another length.
         let valid = view.range().base() == self.base && Self::is_within(view, place);
         if valid {
+            let writable = view.range().access() != Access::Read;
+            let place = if writable { place | WRITABLE } else { place };
             // Release pairs with the Acquire load in `here`: a thread that finds the place finds the
             // bytes mapped.
             self.place.store(place, Ordering::Release);
@@ -156,7 +171,7 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> Here<'a, HEA
     /// Returns the word with which the spot was moved here.
     #[inline(always)]
     pub fn place(self) -> u64 {
-        self.place
+        self.place & !WRITABLE
     }
 
     /// Whether bit 0 of the place is set.
@@ -165,11 +180,17 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> Here<'a, HEA
         self.place & FLAG != 0
     }
 
+    /// Returns the same place for writing; `None` if the view is read-only.
+    #[inline(always)]
+    pub fn for_writing(self) -> Option<HereMut<'a, HEAD, PARTS, LEAST>> {
+        (self.place & WRITABLE != 0).then_some(HereMut { here: self })
+    }
+
     /// Returns the head.
     #[inline(always)]
     pub fn head(self) -> Words<'a> {
         // SAFETY: the piece has `HEAD` words and more.
-        unsafe { self.words(0, HEAD) }
+        Words::new(unsafe { self.words(0, HEAD) })
     }
 
     /// Returns the first `LEAST` words of a part; of `number` as many low bits count as there are
@@ -177,12 +198,17 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> Here<'a, HEA
     #[inline(always)]
     pub fn part(self, number: usize) -> Words<'a> {
         // SAFETY: the part begins within the piece and has at least `LEAST` words (`is_within`).
-        unsafe { self.words(self.part_at(number), LEAST) }
+        Words::new(unsafe { self.words(self.part_at(number), LEAST) })
     }
 
     /// Returns the words of a part from its word `from` on; `None` if it has fewer.
     #[inline(always)]
     pub fn rest(self, number: usize, from: usize, count: usize) -> Option<Words<'a>> {
+        self.rest_of(number, from, count).map(Words::new)
+    }
+
+    #[inline(always)]
+    fn rest_of(self, number: usize, from: usize, count: usize) -> Option<&'a [Word]> {
         let fits = from.checked_add(count)? <= part_words(self.place);
         // SAFETY: these words lie within the part (just compared), which lies within the piece.
         fits.then(|| unsafe { self.words(self.part_at(number) + from, count) })
@@ -196,13 +222,64 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> Here<'a, HEA
     /// # Safety
     /// The piece has `from + count` words or more.
     #[inline(always)]
-    unsafe fn words(self, from: usize, count: usize) -> Words<'a> {
+    unsafe fn words(self, from: usize, count: usize) -> &'a [Word] {
         // SAFETY: within the piece (contract), which lies within the mapping (`is_within`).
         let first = unsafe { self.first.add(from) };
         // SAFETY: as in `MappedRange::plain_part`, whose check `is_within` has made: the words are
         // readable and aligned, they live as long as the view, which the spot keeps alive for `'a`,
-        // and they are accessed by atomics alone.
-        Words::new(unsafe { std::slice::from_raw_parts(first.as_ptr(), count) })
+        // and they are accessed by atomics alone. They are written to only through a `HereMut`,
+        // whose view is writable.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+impl<const H: usize, const P: usize, const L: usize> fmt::Debug for HereMut<'_, H, P, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.here.fmt(f)
+    }
+}
+
+impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize>
+    HereMut<'a, HEAD, PARTS, LEAST>
+{
+    /// Returns the offset of its first byte in the view.
+    #[inline(always)]
+    pub fn at(self) -> u64 {
+        self.here.place & AT
+    }
+
+    /// As [`Here::head`].
+    #[inline(always)]
+    pub fn head(self) -> WordsMut<'a> {
+        // SAFETY: as in `Here::head`.
+        WordsMut::new(unsafe { self.here.words(0, HEAD) })
+    }
+
+    /// As [`Here::part`].
+    #[inline(always)]
+    pub fn part(self, number: usize) -> WordsMut<'a> {
+        // SAFETY: as in `Here::part`.
+        WordsMut::new(unsafe { self.here.words(self.here.part_at(number), LEAST) })
+    }
+
+    /// As [`Here::rest`].
+    #[inline(always)]
+    pub fn rest(self, number: usize, from: usize, count: usize) -> Option<WordsMut<'a>> {
+        self.here.rest_of(number, from, count).map(WordsMut::new)
+    }
+
+    /// Acquires the lock word at byte `AT` of the head by a single attempt, until the grip is
+    /// dropped. `None` also where [`Locks::try_lock`] returns false; then the caller calls
+    /// [`Locks::lock`].
+    #[inline(always)]
+    pub fn try_lock<const AT: usize>(self, locks: &Locks) -> Option<Grip<'a>> {
+        const { assert!(AT.is_multiple_of(4) && AT < HEAD * 8) };
+        // SAFETY: within the head: `AT` is below its end, and a multiple of 4, as is the end.
+        let word = unsafe { self.here.first.cast::<Half>().byte_add(AT) };
+        // SAFETY: the word lies within the head, which is mapped as long as `'a`, and writable. It
+        // is aligned: the head begins at a multiple of 64. An atomic word has no invalid values, and
+        // no process ever accesses a lock word as part of a 64-bit word.
+        locks.try_grip(unsafe { word.as_ref() })
     }
 }
 
@@ -267,6 +344,68 @@ mod tests {
             assert!(here.rest(0, from, count).is_none());
         }
         assert_eq!(here.rest(3, 5, 0).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn it_is_written_to_only_in_a_writable_view() {
+        let section = Section::options().size(4096).create().unwrap();
+        let writable = Arc::new(section.view().map().unwrap());
+        let readable = Arc::new(section.view().access(Access::Read).map().unwrap());
+        let place = 5 << 56 | 128 | FLAG;
+        let [spot, other] = [writable, readable].map(|view| {
+            let spot = Small::new(view, |view| view);
+            assert!(spot.move_to(|view| view, place));
+            // The bit is the spot's own.
+            assert!(!spot.move_to(|view| view, place | WRITABLE));
+            assert_eq!(spot.here().unwrap().place(), place);
+            spot
+        });
+        let here = spot.here().unwrap().for_writing().unwrap();
+        assert_eq!(here.at(), 128);
+        here.head().store(1, 1, Ordering::Relaxed);
+        here.part(6).store(2, 2, Ordering::Relaxed);
+        here.rest(3, 4, 1).unwrap().store(0, 3, Ordering::Relaxed);
+        assert!(here.rest(3, 4, 2).is_none());
+        let seen = other.here().unwrap();
+        assert!(seen.for_writing().is_none());
+        let load = |words: Words<'_>, at| words.load(at, Ordering::Acquire);
+        assert_eq!((load(seen.head(), 1), load(seen.part(2), 2)), (1, 2));
+        assert_eq!(load(seen.rest(3, 4, 1).unwrap(), 0), 3);
+    }
+
+    #[cfg(any(target_os = "linux", windows))]
+    #[test]
+    fn a_grip_is_a_lock() {
+        use crate::{name::Scope, spec::Taken};
+        use std::time::Duration;
+
+        let keeper = view(16 << 10);
+        let id = format!("grip{}", std::process::id());
+        let locks = Locks::new(Scope::Local, &id, 8192, 64).unwrap();
+        let spot = Small::new(Arc::clone(&keeper), |view| view);
+        assert!(spot.move_to(|view| view, 5 << 56 | 128));
+        let is_free = || {
+            std::thread::scope(|scope| {
+                let lock = || {
+                    // A thread's first lock may take the slow path.
+                    let Ok(taken) = locks.lock(&keeper, 136, Duration::ZERO) else { return false };
+                    assert_eq!(taken, Taken::Clean);
+                    locks.unlock(&keeper, 136);
+                    let here = spot.here().unwrap().for_writing().unwrap();
+                    drop(here.try_lock::<8>(&locks).unwrap());
+                    true
+                };
+                scope.spawn(lock).join().unwrap()
+            })
+        };
+        assert!(is_free());
+        assert_eq!(locks.lock(&keeper, 136, Duration::ZERO).unwrap(), Taken::Clean);
+        assert!(!is_free());
+        locks.unlock(&keeper, 136);
+        let grip = spot.here().unwrap().for_writing().unwrap().try_lock::<8>(&locks).unwrap();
+        assert!(!is_free() && locks.is_held(&keeper, 136));
+        drop(grip);
+        assert!(is_free() && !locks.is_held(&keeper, 136));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::{
     error::Result,
-    memory::{mapped::MappedRange, registry::Losses},
+    memory::{mapped::MappedRange, registry::Losses, words::Half},
     options::SectionOptions,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
@@ -27,6 +27,8 @@ pub(crate) trait Platform {
     type Mapping: fmt::Debug + Send + Sync;
     /// The state of [`crate::Locks`] for one region.
     type Locks: fmt::Debug + Send + Sync;
+    /// A lock word that the thread has acquired. Dropping it is `unlock`. It is not `Send`.
+    type Grip<'a>;
     /// The object that keeps a seat taken, where the section's handle does not do so. Dropping it
     /// closes it and reports no error.
     type Seat: fmt::Debug + Send + Sync;
@@ -261,6 +263,9 @@ pub(crate) trait Platform {
     fn try_lock(_: &Self::Locks, _: &MappedRange, _at: usize) -> bool {
         false
     }
+
+    /// As `try_lock`, of a lock word of the region.
+    fn try_grip<'a>(locks: &Self::Locks, word: &'a Half) -> Option<Self::Grip<'a>>;
 
     /// See [`crate::Locks::unlock`].
     fn unlock(locks: &Self::Locks, range: &MappedRange, at: usize);

@@ -3,12 +3,12 @@
 use super::platform::Platform;
 use crate::{
     error::{Error, ErrorKind, Result},
-    memory::{mapped::MappedRange, registry::Losses},
+    memory::{mapped::MappedRange, registry::Losses, words::Half},
     name::{Name, Scope},
     options::SectionOptions,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
-use std::{convert::Infallible, ptr::NonNull, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, ptr::NonNull, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
@@ -32,6 +32,7 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
+    type Grip<'a> = (Infallible, PhantomData<&'a Half>);
     type Seat = Infallible;
     type RubyLock = Infallible;
 
@@ -178,6 +179,10 @@ impl Platform for Imp {
     }
 
     fn lock(locks: &Infallible, _: &MappedRange, _: usize, _: Duration) -> Result<Taken, Refused> {
+        match *locks {}
+    }
+
+    fn try_grip<'a>(locks: &Infallible, _: &'a Half) -> Option<Self::Grip<'a>> {
         match *locks {}
     }
 

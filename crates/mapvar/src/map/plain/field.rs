@@ -72,8 +72,8 @@ impl<F: PlainField> FieldVar<F> {
 
     /// Sets the field, and leaves the others as they are.
     ///
-    /// It reads the struct, and sets it if no other writer has done so meanwhile; else it begins
-    /// again, up to 1,000 times.
+    /// If the struct is long or the variable is in use at that moment, it reads the struct, and sets
+    /// it if no other writer has done so meanwhile; else it begins again, up to 1,000 times.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no variable;
@@ -82,6 +82,13 @@ impl<F: PlainField> FieldVar<F> {
     #[allow(clippy::needless_pass_by_value, reason = "by reference, `set(&1.0)` would be the rule")]
     pub fn set(&self, value: F) -> Result<()> {
         let place = &self.place;
+        let mut short = [0; 64];
+        if let Some(part) = short.get_mut(..F::SIZE) {
+            value.write(part);
+            if let Some(done) = place.try_write_part(self.offset, part) {
+                return done;
+            }
+        }
         let mut bytes = vec![0; place.layout.size()];
         for round in 0..UPDATES {
             let Some(version) = place.read_slowly(0, &mut bytes)? else {

@@ -8,7 +8,6 @@ use crate::{
 };
 use mapvar_engine::{
     error::EngineError,
-    handle::Handle,
     mem::mapped::Mapped,
     value::{Kind, Raw, SlotView},
     version::Version,
@@ -99,16 +98,23 @@ impl Place {
     /// anything but a struct of this layout, unless another program sets that at the same time.
     #[inline]
     pub(super) fn write(&self, bytes: &[u8]) -> Result<()> {
-        let raw = Raw::bytes(Kind::Plain, self.id, bytes);
-        let store = &self.stored.inner.store;
         if self.stored.is_usable()
             && let Some((here, record)) = self.found.here()
-            && store.try_read_plain_here(here, record, (self.id, bytes.len()), 0, &mut [])
-            && store.try_write_fast(Handle::from_packed(here.place(), record), &raw, false)
+            && self.found.store().try_write_plain_here(here, record, self.id, bytes)
         {
             return self.stored.acknowledged("set variable", &self.name, ());
         }
-        self.write_slowly(raw)
+        self.write_slowly(Raw::bytes(Kind::Plain, self.id, bytes))
+    }
+
+    /// Sets the bytes from `from` on, in one attempt, if the variable holds a struct of this layout.
+    /// `None` says nothing of the variable; the result is that of the whole operation.
+    #[inline]
+    pub(super) fn try_write_part(&self, from: usize, part: &[u8]) -> Option<Result<()>> {
+        let (here, record) = self.found.here().filter(|_| self.stored.is_usable())?;
+        let layout = (self.id, self.layout.size());
+        let wrote = self.found.store().try_write_part_here(here, record, layout, from, part);
+        wrote.then(|| self.stored.acknowledged("set variable", &self.name, ()))
     }
 
     // By value: by reference, `raw` would be written to memory on the fast path too.

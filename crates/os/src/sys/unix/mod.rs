@@ -36,7 +36,7 @@ mod mapping;
 use super::platform::Platform;
 use crate::{
     error::Result,
-    memory::{mapped::MappedRange, registry::Losses},
+    memory::{mapped::MappedRange, registry::Losses, words::Half},
     options::SectionOptions,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
@@ -71,6 +71,7 @@ impl Platform for Imp {
     type Section = handle::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
+    type Grip<'a> = lock::Grip<'a>;
     /// The lock belongs to the open file.
     type Seat = ();
     type RubyLock = ruby::RubyLock;
@@ -274,6 +275,11 @@ impl Platform for Imp {
     #[inline(always)]
     fn try_lock(locks: &Self::Locks, range: &MappedRange, at: usize) -> bool {
         lock::try_lock(locks, range, at)
+    }
+
+    #[inline(always)]
+    fn try_grip<'a>(_: &Self::Locks, word: &'a Half) -> Option<Self::Grip<'a>> {
+        lock::try_grip(word)
     }
 
     #[inline(always)]

@@ -21,7 +21,7 @@ mod tests;
 use super::platform::Platform;
 use crate::{
     error::{Error, ErrorKind, Result},
-    memory::{mapped::MappedRange, registry::Losses},
+    memory::{mapped::MappedRange, registry::Losses, words::Half},
     options::SectionOptions,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
@@ -56,6 +56,7 @@ impl Platform for Imp {
     type Section = handle::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::locks::Locks;
+    type Grip<'a> = lock::locks::Grip<'a>;
     type Seat = OwnedHandle;
     type RubyLock = ruby::RubyLock;
 
@@ -258,6 +259,11 @@ impl Platform for Imp {
         timeout: Duration,
     ) -> Result<Taken, Refused> {
         locks.lock(range, at, timeout)
+    }
+
+    #[inline]
+    fn try_grip<'a>(locks: &Self::Locks, word: &'a Half) -> Option<Self::Grip<'a>> {
+        locks.try_grip(word)
     }
 
     #[inline]

@@ -6,4 +6,6 @@ mod holders;
 #[cfg_attr(not(target_os = "linux"), path = "none.rs")]
 mod imp;
 
-pub(super) use imp::{Locks, is_held_within, lock, locks, park, try_lock, unlock, wake};
+pub(super) use imp::{
+    Grip, Locks, is_held_within, lock, locks, park, try_grip, try_lock, unlock, wake,
+};

@@ -106,30 +106,48 @@ pub(crate) fn lock(
     take(word, timeout).map_err(|refused| *refused)
 }
 
+/// A word that this thread has taken. The pointer in it makes it `!Send`.
+pub(crate) struct Grip<'a> {
+    word: &'a Half,
+    me: Me,
+}
+
+impl Drop for Grip<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.me.release(self.word);
+    }
+}
+
 #[inline(always)]
-pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
-    let Some(word) = range.half(at) else { return false };
+pub(crate) fn try_grip(word: &Half) -> Option<Grip<'_>> {
     let me = ME.get();
     if me.generation != machine::known_generation() {
-        return false;
+        return None;
     }
     me.announce(word);
     // SYNC POINT: as in `take`.
-    let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
-    if !taken {
-        me.withdraw();
+    if word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        return Some(Grip { word, me });
     }
+    me.withdraw();
+    None
+}
+
+#[inline(always)]
+pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
+    let grip = range.half(at).and_then(try_grip);
+    // Kept until `unlock`.
+    let taken = grip.is_some();
+    std::mem::forget(grip);
     taken
 }
 
 #[inline(always)]
 pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
-    let Some(word) = range.half(at) else { return };
-    // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
-    if word.swap(0, Ordering::Release) & WAITERS != 0 {
-        wake_sleepers(word, 1);
+    if let Some(word) = range.half(at) {
+        ME.get().release(word);
     }
-    ME.get().withdraw();
 }
 
 pub(crate) fn wake(_: &Locks, range: &MappedRange, at: usize) {
@@ -214,6 +232,15 @@ impl Me {
         // SAFETY: as in `announce`.
         unsafe { self.pending.write_volatile(ptr::null_mut()) };
         place.clear();
+    }
+
+    #[inline(always)]
+    fn release(self, word: &Half) {
+        // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
+        if word.swap(0, Ordering::Release) & WAITERS != 0 {
+            wake_sleepers(word, 1);
+        }
+        self.withdraw();
     }
 
     fn is_withdrawn(self) -> bool {

@@ -34,6 +34,7 @@ use crate::{
     spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
 };
 use std::{
+    marker::PhantomData,
     os::windows::io::AsHandle,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -67,6 +68,20 @@ pub(crate) struct Locks {
     signalled: Events,
     table: usize,
     slots: usize,
+}
+
+/// A word that this thread has taken.
+pub(crate) struct Grip<'a> {
+    word: &'a Half,
+    /// Makes it `!Send`.
+    of_thread: PhantomData<*mut ()>,
+}
+
+impl Drop for Grip<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        release(self.word);
+    }
 }
 
 impl Locks {
@@ -117,11 +132,17 @@ impl Locks {
         }
     }
 
+    #[inline]
+    pub(crate) fn try_grip<'a>(&self, word: &'a Half) -> Option<Grip<'a>> {
+        let mine = token::cached(self.number)?;
+        // SYNC POINT: as in `lock`.
+        word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some(Grip { word, of_thread: PhantomData })
+    }
+
     pub(crate) fn unlock(range: &MappedRange, at: usize) {
         if let Some(word) = range.half(at) {
-            // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. No other
-            // thread changes the word of a living owner, so a store is enough.
-            word.store(0, Ordering::Release);
+            release(word);
         }
     }
 
@@ -282,6 +303,13 @@ impl Locks {
         let pid = u32::try_from(word(1)?).ok().filter(|pid| *pid != 0)?;
         Some(Holder::new(pid).with_program(machine::program(pid, Some(word(3)?))))
     }
+}
+
+#[inline]
+fn release(word: &Half) {
+    // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. No other thread
+    // changes the word of a living owner, so a store is enough: `Locks::is_held` adds 0.
+    word.store(0, Ordering::Release);
 }
 
 /// Returns the number that names the owner of `slot` in `generation` in lock words.
