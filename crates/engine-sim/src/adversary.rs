@@ -755,6 +755,11 @@ impl Mem for Adversary {
         honest != self.tick().is_some()
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        let honest = matches!(self.lock_of(at), Some(LockState::Marked(_) | LockState::Alive));
+        honest != self.tick().is_some()
+    }
+
     fn unmark(&self, at: u64) {
         self.store_lock(at, None);
     }

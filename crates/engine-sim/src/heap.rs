@@ -130,6 +130,10 @@ impl Mem for Heap {
         self.half(at).is_some_and(|word| word.load(Ordering::Acquire) == mark)
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        self.half(at).is_some_and(|word| word.fetch_add(0, Ordering::AcqRel) & !DIED != 0)
+    }
+
     fn unmark(&self, at: u64) {
         self.reset(at);
     }

@@ -432,6 +432,12 @@ impl Mem for Mortal {
         self.shared.kernel().locks.get(&at) == Some(&LockState::Marked(mark))
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        self.step();
+        let kernel = self.shared.kernel();
+        matches!(kernel.locks.get(&at), Some(LockState::By(_) | LockState::Marked(_)))
+    }
+
     fn unmark(&self, at: u64) {
         debug_assert!(self.is_marked(at, Locks::MARK_L) || self.is_marked(at, Locks::MARK_T));
         self.reset(at);

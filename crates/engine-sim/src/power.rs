@@ -598,6 +598,10 @@ impl Mem for Power {
         self.machine.half(at).load(Relaxed) == mark
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        ![0, DIED].contains(&self.machine.half(at).load(Relaxed))
+    }
+
     fn unmark(&self, at: u64) {
         self.reset(at);
     }

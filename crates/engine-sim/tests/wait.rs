@@ -10,7 +10,7 @@
 use mapvar_engine::{
     layout::{live, ring},
     mem::Mem,
-    record::wait::NAP,
+    record::wait::{Arming, NAP},
     store::Store,
     value::{Kind, Raw},
     variable::follow::Followed,
@@ -19,6 +19,7 @@ use mapvar_engine_sim::{
     heap::Heap,
     operations::{facts, formatted},
 };
+use mapvar_os::Locks;
 
 fn store() -> Store<Heap> {
     let facts = facts(1024, 0, false);
@@ -44,10 +45,12 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
     assert_eq!(wake_counts(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
     let stand = store.observed(handle).unwrap().unwrap();
-    assert!(store.is_unchanged(handle, stand) && store.arm(handle, stand).unwrap());
+    assert!(store.is_unchanged(handle, stand));
+    assert_eq!(store.arm(handle, stand).unwrap(), Arming::Armed);
     set("a");
     assert_eq!(wake_counts(&store), (1, 2));
-    assert!(!store.is_unchanged(handle, stand) && !store.arm(handle, stand).unwrap());
+    assert!(!store.is_unchanged(handle, stand));
+    assert_eq!(store.arm(handle, stand).unwrap(), Arming::Changed);
     assert!(store.sleep_once(handle, stand, NAP).unwrap());
     set("b");
     assert_eq!(wake_counts(&store), (2, 3), "what was armed is told once, and the birth");
@@ -110,6 +113,32 @@ fn entries_of_another_lap_are_missing() {
 }
 
 #[test]
+fn a_variable_whose_lock_is_held_is_busy_until_it_changes() {
+    let store = store();
+    let set = |value| {
+        store.set(store.query(b"a"), &Raw::word(Kind::U64, value)).unwrap();
+    };
+    set(1);
+    let handle = store.find(store.query(b"a")).unwrap().unwrap();
+    let stand = store.observed(handle).unwrap().unwrap();
+    let arm = || store.arm(handle, stand).unwrap();
+    store.mem().lock(handle.lock()).unwrap();
+    assert_eq!((arm(), arm()), (Arming::Busy, Arming::Busy), "an owner");
+    assert!(!store.sleep_once(handle, stand, NAP).unwrap());
+    store.mem().unlock(handle.lock());
+    for mark in [Locks::MARK_L, Locks::MARK_T] {
+        store.mem().mark(handle.lock(), mark).unwrap();
+        assert_eq!(arm(), Arming::Busy, "a mark");
+        store.mem().unmark(handle.lock());
+    }
+    assert_eq!((arm(), arm()), (Arming::Armed, Arming::Armed));
+    set(2);
+    store.mem().lock(handle.lock()).unwrap();
+    assert_eq!(arm(), Arming::Changed, "whoever holds the lock");
+    store.mem().unlock(handle.lock());
+}
+
+#[test]
 fn a_removed_variable_stands_and_a_collected_one_does_not() {
     let store = store();
     let query = store.query(b"a");
@@ -120,6 +149,6 @@ fn a_removed_variable_stands_and_a_collected_one_does_not() {
     // On the heap a removal collects at once.
     assert!(!store.is_unchanged(handle, here));
     assert!(store.observed(handle).unwrap().is_none_or(|stand| stand.removed));
-    assert!(!store.arm(handle, here).unwrap());
+    assert_eq!(store.arm(handle, here).unwrap(), Arming::Changed);
     assert!(matches!(store.follow(handle).unwrap(), Followed::Stale | Followed::Removed(_)));
 }

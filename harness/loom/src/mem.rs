@@ -25,7 +25,9 @@ use loom::{
 };
 use mapvar_engine::{
     error::EngineError,
+    layout,
     mem::{Load, Mem, Ordering, StoreWords},
+    record::wait::BUSY_NAP,
 };
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
@@ -110,6 +112,8 @@ pub struct Shared {
     cold: Vec<Cold>,
     locks: Vec<(u64, AtomicU32)>,
     wakes: Vec<(u64, Futex)>,
+    /// On which threads sleep that found a variable busy, until its lock is free.
+    freed: Futex,
 }
 
 /// A wake word, and the kernel's queue of its sleepers.
@@ -128,6 +132,7 @@ impl Shared {
             cold: values(&setup.cold).into_iter().map(|word| Cold(Cell::new(word))).collect(),
             locks: setup.locks.iter().map(|at| (*at, AtomicU32::new(0))).collect(),
             wakes: setup.wakes.iter().map(|at| (*at, Futex::default())).collect(),
+            freed: Futex::default(),
             setup: Arc::clone(setup),
         })
     }
@@ -150,7 +155,7 @@ const DIED: u32 = 0x4000_0000;
 /// As in the product's wake words: the word has a sleeper.
 const WAITERS: u32 = 0x8000_0000;
 /// How often a thread tries for another's lock before it gives up, as after a timeout.
-const PATIENCE: usize = 3;
+const PATIENCE: usize = 12;
 
 /// The panic payload of a dying thread.
 struct Died;
@@ -193,6 +198,7 @@ impl LoomMem {
                 for at in held {
                     self.lock_word(at).swap(DIED, Ordering::AcqRel);
                 }
+                self.tell_freed();
                 DEATHS.set(DEATHS.get() + 1);
                 None
             }
@@ -249,11 +255,29 @@ impl LoomMem {
         }
     }
 
-    /// Frees a lock word.
+    /// Frees a lock word: by a swap, as the product does on Linux, and for the reason in `store`.
     fn make_free(&self, at: u64, on: On) {
         self.step();
         self.held().retain(|held| *held != at);
-        self.lock_word(at).store(0, self.order(Op::Store, on, Ordering::Release));
+        self.lock_word(at).swap(0, self.order(Op::Store, on, Ordering::Release));
+        self.tell_freed();
+    }
+
+    /// Sleeps until nobody holds the lock word. In the product the thread naps, and looks again.
+    pub fn sleep_until_free(&self, at: u64) {
+        let mut queue = self.shared.freed.queue.lock().unwrap();
+        while self.lock_word(at).load(Ordering::Acquire) & !DIED != 0 {
+            queue = self.shared.freed.woken.wait(queue).unwrap();
+        }
+        drop(queue);
+    }
+
+    /// Only where threads sleep at all: each step multiplies the executions.
+    fn tell_freed(&self) {
+        if !self.shared.wakes.is_empty() {
+            let _queue = self.shared.freed.queue.lock().unwrap();
+            self.shared.freed.woken.notify_all();
+        }
     }
 
     /// The second half of a wake: the kernel wakes all sleepers.
@@ -289,6 +313,13 @@ impl LoomMem {
         let on = self.shared.setup.on[at];
         let order = self.order(Op::Store, on, order);
         match self.shared.setup.places[at] {
+            // Loom may order a store before the read-modify-write of another thread that has read
+            // the value which the store replaces. C++ forbids that: nothing comes between a
+            // read-modify-write and the value that it has read. A swap is such an operation too.
+            Place::Hot(at) if on == On::State => {
+                self.step();
+                self.shared.hot[at].swap(value, order);
+            }
             Place::Fixed if on == On::Ring => {}
             Place::Fixed => {
                 let fixed = self.shared.setup.words[at];
@@ -453,6 +484,11 @@ impl Mem for LoomMem {
         self.lock_word(at).load(Ordering::Acquire) == mark
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        let order = self.order(Op::Swap, On::Lock, Ordering::AcqRel);
+        self.lock_word(at).fetch_add(0, order) & !DIED != 0
+    }
+
     fn unmark(&self, at: u64) {
         if !self.over() {
             self.make_free(at, On::Mark);
@@ -482,8 +518,13 @@ impl Mem for LoomMem {
     }
 
     /// Like `mapvar_os::Locks::park` on Linux, but without a timeout: a thread that is not woken
-    /// sleeps for ever, which loom reports as a deadlock.
-    fn park(&self, at: u64, seen: u32, _: Duration) -> Result<(), EngineError> {
+    /// sleeps for ever, which loom reports as a deadlock. Only the nap of a thread that found a
+    /// variable busy ends by itself.
+    fn park(&self, at: u64, seen: u32, at_most: Duration) -> Result<(), EngineError> {
+        if at_most <= BUSY_NAP {
+            self.sleep_until_free(at - layout::record::WAKE + layout::record::LOCK);
+            return Ok(());
+        }
         let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
         let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
         if futex.word.fetch_or(WAITERS, order) | WAITERS == seen | WAITERS {

@@ -26,7 +26,7 @@ use std::sync::PoisonError;
 /// How often the choice is retried because other threads hold records.
 const TRIES: usize = 10_000;
 
-/// How often a swap of `state` is retried: waiters set a bit in it.
+/// How often a change of `state` is retried: waiters set a bit in it.
 const SWAPS: usize = 1_000;
 
 /// A record of which a slot is to be sealed.

@@ -333,6 +333,10 @@ impl Mem for Mapped {
         self.locks.is_marked(&self.view, within(at), mark)
     }
 
+    fn is_held(&self, at: u64) -> bool {
+        self.locks.is_held(&self.view, within(at))
+    }
+
     fn unmark(&self, at: u64) {
         self.locks.unmark(&self.view, within(at));
     }

@@ -11,7 +11,7 @@
 //!
 //! | # | release | acquire | carries |
 //! | --- | --- | --- | --- |
-//! | S1 | `state.swap(AcqRel)` in `record::write` | `state.load(Acquire)` in `record::read` | the slot's content |
+//! | S1 | `state.store(Release)`, for an Atomic `state.swap(AcqRel)`, in `record::write` | `state.load(Acquire)` in `record::read` | the slot's content |
 //! | S2 | `fence(Release)` after `version = INVALID` in `record::write` | `fence(Acquire)` before the last load of `version` in `record::read` | that the slot is being rewritten |
 //! | S3 | `fence(Release)` after `id = 0` in `variable::insert`, `locks::collection` | `fence(Acquire)` before the last load of `id` | that the record is being remade |
 //! | S4 | `id.store(Release)` in `variable::insert` | `id.load(Acquire)` in `index::find`, where each handle is made | name, meta and first slot of a new record |
@@ -27,10 +27,11 @@
 //! | S14 | compare-exchange of F in `durable::flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, the bits in flight |
 //! | S15 | `seal.store(Release)` in `durable::flush`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `locks::collection` | that a tombstone is durable |
 //! | S16 | `fence(SeqCst)` in `locks::collection`, after the slots were cleared | `next_epoch.store(SeqCst)` in `durable::flush`, before the barrier | a flush that takes the stored epoch or a later one finds the slots clear |
-//! | S17 | `state.swap(AcqRel)` in `record::write`, then the test of WAIT | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer sees WAIT, or the waiter sees the new state |
+//! | S17 | an Atomic's word, changed by SeqCst, then `state.load(SeqCst)` in `record::atomic`; `state.swap(AcqRel)` in `record::write` | `state.fetch_or(WAIT, SeqCst)`, then the load of the word (SeqCst), in `record::wait` | one of the two sees the other: the writer sees WAIT, or the waiter sees the change |
 //! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | the change that preceded the count that the waiter loaded |
 //! | S19 | `head.fetch_add(AcqRel)` in `record::wake`, after the publication | `head.load(Acquire)` in `record::changes`, before the variables are looked at | the change whose number is below the head |
 //! | S20 | `fetch_or(AcqRel)` of nothing on the dirty bits, in `durable::dirty` | `fetch_or(AcqRel)` of a dirty bit and `dirty.load(Acquire)`, in `record::dirty` | that the bit of the chunk was cleared before; in the other order the dirty bit |
+//! | S21 | `state.fetch_or(WAIT, AcqRel)`, then `is_held` (AcqRel), in `record::wait` and `variable::follow` | `lock` or `mark` (Acquire), then the load of `state` in `record::write` | WAIT, to each owner of the record's lock after one that found it free; what earlier owners published, the waiter sees (S5). Of variables that are no Atomics |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
@@ -216,6 +217,9 @@ pub trait Mem: Send + Sync + 'static {
     fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32>;
     /// Whether the lock word at offset `at` has the mark.
     fn is_marked(&self, at: u64, mark: u32) -> bool;
+    /// Whether the lock word at offset `at` names an owner, or has a mark; by a read-modify-write
+    /// (`AcqRel`) that changes nothing.
+    fn is_held(&self, at: u64) -> bool;
     /// Removes the mark from the lock word at offset `at`.
     fn unmark(&self, at: u64);
     /// Adds 1 to the wake word at offset `at`, and wakes the threads that sleep on it.

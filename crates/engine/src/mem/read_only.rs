@@ -93,6 +93,10 @@ impl Mem for ReadOnly {
         false
     }
 
+    fn is_held(&self, _: u64) -> bool {
+        false
+    }
+
     fn unmark(&self, _: u64) {}
 
     fn wake(&self, _: u64) {}

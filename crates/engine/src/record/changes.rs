@@ -2,13 +2,8 @@
 
 use crate::{
     error::{EngineError, outside},
-    handle::Handle,
-    layout::{State, live, record, ring},
-    mem::{
-        Load, Mem,
-        Ordering::{AcqRel, Acquire, SeqCst},
-        StoreWords as _,
-    },
+    layout::{live, ring},
+    mem::{Load, Mem, Ordering::Acquire},
     store::Store,
 };
 
@@ -47,27 +42,6 @@ impl<M: Mem> Store<M> {
                 return Ok(false);
             }
             each(ChangedRecord { at: ring::record(word), born: word & ring::BORN != 0 });
-        }
-        Ok(true)
-    }
-
-    /// Has the next change of the variable of `handle` told by the ring; returns whether the record
-    /// still holds that variable. The caller looks at the variable after this call.
-    ///
-    /// If WAIT is set already, a load is enough: a writer that clears it afterwards takes a number
-    /// in the ring that is not below the head that the caller loaded before.
-    pub fn ask(&self, handle: Handle) -> Result<bool, EngineError> {
-        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
-        // SYNC POINT S17.
-        if !State(line.load(record::STATE, Acquire)).waited_for() {
-            // If the record now holds another variable, its `state` is not changed. WAIT would do
-            // no harm in a `state`, but in a retired record this word is an epoch.
-            if line.load(record::ID, Acquire) != handle.id {
-                return Ok(false);
-            }
-            // Pairs with the swap in `publish` (for an Atomic, with the SeqCst load of state in
-            // `operate`). Either the writer sees WAIT, or this thread sees the change.
-            line.fetch_or(record::STATE, State::WAIT, if handle.atomic { SeqCst } else { AcqRel });
         }
         Ok(true)
     }

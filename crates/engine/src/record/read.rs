@@ -374,7 +374,7 @@ impl<M: Mem> Store<M> {
         let Some(line) = place.line() else {
             return AttemptOutcome::Outside;
         };
-        // SYNC POINT S1. Pairs with the AcqRel swap of state in `publish`: the slot's content is
+        // SYNC POINT S1. Pairs with the Release store of state in `publish`: the slot's content is
         // seen as it was published.
         let state = State(line.load(record::STATE, Acquire));
         let Some(slot) = place.slot(state.current()) else {

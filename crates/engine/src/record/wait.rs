@@ -17,6 +17,25 @@ use std::time::Duration;
 /// wake.
 pub const NAP: Duration = Duration::from_millis(100);
 
+/// How long a thread sleeps at most that found the variable [`Busy`](Arming::Busy).
+pub const BUSY_NAP: Duration = Duration::from_millis(1);
+
+/// How often a thread yields to the owner of the record's lock before it sleeps.
+pub(crate) const YIELDS: u32 = 8;
+
+/// The result of [`Store::arm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "only who is armed is woken"]
+pub enum Arming {
+    /// The variable is unchanged, and whoever changes it wakes its waiters.
+    Armed,
+    /// The variable has changed.
+    Changed,
+    /// The variable is unchanged, but a thread owns its lock, which may change it without a wake.
+    /// The caller checks again after [`BUSY_NAP`].
+    Busy,
+}
+
 /// The identity and version of a variable at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -81,30 +100,59 @@ impl<M: Mem> Store<M> {
         observed.is(line, handle, state)
     }
 
-    /// Sets WAIT in the variable's `state`; returns whether the variable is unchanged. The caller
+    /// Sets WAIT in the variable's `state`, and checks whether the variable is unchanged. The caller
     /// has loaded the count of the wake word before.
     ///
-    /// If WAIT is already set, a load is enough. The writer whose swap clears WAIT increments the
-    /// wake word. If the writer did so before the caller loaded the count (S18), this load sees the
-    /// new state. Otherwise the count differs, and the caller does not sleep. On Windows the
-    /// read-modify-write of the wake word publishes the waiter's entry. So if WAIT is set, this
-    /// function needs no read-modify-write.
-    pub fn arm(&self, handle: Handle, observed: Observed) -> Result<bool, EngineError> {
+    /// If a thread owns the record's lock, yields to it a few times.
+    pub fn arm(&self, handle: Handle, observed: Observed) -> Result<Arming, EngineError> {
+        let mut armed = self.try_arm(handle, observed)?;
+        // A waiter that is woken while the writer still owns the lock finds it held for a moment.
+        for round in 0..YIELDS {
+            if armed != Arming::Busy || !self.mem.pause(round) {
+                break;
+            }
+            armed = self.try_arm(handle, observed)?;
+        }
+        Ok(armed)
+    }
+
+    fn try_arm(&self, handle: Handle, observed: Observed) -> Result<Arming, EngineError> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
-        // SYNC POINT S17.
-        let mut state = State(line.load(record::STATE, Acquire));
-        if !state.waited_for() {
+        let Some(busy) = self.set_wait(line, handle, observed.id) else {
+            return Ok(Arming::Changed);
+        };
+        // SYNC POINT S21. After the look at the lock: sees what its earlier owners have published.
+        let state = State(line.load(record::STATE, Acquire));
+        Ok(match observed.is(line, handle, state) {
+            false => Arming::Changed,
+            true if busy => Arming::Busy,
+            true => Arming::Armed,
+        })
+    }
+
+    /// Sets WAIT in `state` of the variable `id`, and returns whether a thread owns the record's
+    /// lock, which may then change the variable without a wake. `None` if the record no longer holds
+    /// the variable. The caller looks at the variable after this call.
+    ///
+    /// If WAIT is already set, a load is enough. The writer that overwrites WAIT increments the wake
+    /// word, and takes a number in the ring, or has owned the lock since before WAIT was set. If it
+    /// increments the word before the caller loads the count (S18), the caller sees the change.
+    /// Otherwise the count differs, and the caller does not sleep. On Windows the read-modify-write
+    /// of the wake word publishes the waiter's entry.
+    pub(crate) fn set_wait(&self, line: M::WordsMut<'_>, handle: Handle, id: u64) -> Option<bool> {
+        if !State(line.load(record::STATE, Acquire)).waited_for() {
             // If the record now holds another variable, its `state` is not changed. WAIT would do
             // no harm in a `state`, but in a retired record this word is an epoch.
-            if line.load(record::ID, Acquire) != observed.id {
-                return Ok(false);
+            if line.load(record::ID, Acquire) != id {
+                return None;
             }
-            // Pairs with the swap in `publish` (for an Atomic, with the SeqCst load of state in
-            // `operate`). Either the writer sees WAIT, or this thread sees the change.
-            let order = if handle.atomic { SeqCst } else { AcqRel };
-            state = State(line.fetch_or(record::STATE, State::WAIT, order));
+            // SYNC POINT S17. Of an Atomic: pairs with the SeqCst load of state in `operate`, and
+            // with the swap in `publish`.
+            line.fetch_or(record::STATE, State::WAIT, if handle.atomic { SeqCst } else { AcqRel });
         }
-        Ok(observed.is(line, handle, state))
+        // SYNC POINT S21. Pairs with the lock of the record. If the lock is free, its next owner
+        // sees WAIT. If it is not, its owner may have loaded `state` before WAIT was set.
+        Some(!handle.atomic && self.mem.is_held(handle.lock()))
     }
 
     /// Sleeps once, for a single variable; returns whether the variable was seen to have changed.
@@ -117,9 +165,11 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S18: the count first. Loaded after the comparison, it could already include
         // the change, and the thread would sleep through it.
         let seen = self.mem.wakes(handle.wake())?;
-        if !self.arm(handle, observed)? {
-            return Ok(true);
-        }
+        let at_most = match self.arm(handle, observed)? {
+            Arming::Changed => return Ok(true),
+            Arming::Armed => at_most,
+            Arming::Busy => at_most.min(BUSY_NAP),
+        };
         self.mem.park(handle.wake(), seen, at_most)?;
         Ok(!self.is_unchanged(handle, observed))
     }

@@ -119,8 +119,21 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         expect: Expect,
     ) -> Option<(Wrote, Replaced)> {
+        let state = State(record.line()?.load(record::STATE, Relaxed));
+        self.write_in_state(record, id, state, raw, expect)
+    }
+
+    /// As [`write_record_locked`](Self::write_record_locked), for a caller that has loaded `state`.
+    #[inline(always)]
+    pub(crate) fn write_in_state<'a>(
+        &'a self,
+        record: impl RecordMut<M::WordsMut<'a>>,
+        id: u64,
+        state: State,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Option<(Wrote, Replaced)> {
         let line = record.line()?;
-        let state = State(line.load(record::STATE, Relaxed));
         // The record may have been collected and reused since the caller found it.
         if line.load(record::ID, Acquire) != id {
             return Some((Wrote::Stale, Replaced::NOTHING));
@@ -162,9 +175,16 @@ impl<M: Mem> Store<M> {
         if removing && record.is_atomic() {
             new = State(new.0 | State::REMOVED);
         }
-        // SYNC POINT S17. Pairs with the fetch_or of WAIT in `arm`. The swap tests WAIT in the same
-        // step that publishes; a separate load could miss a waiter that sets it in between.
-        let old = State(line.swap(record::STATE, new.0, AcqRel));
+        let old = if record.is_atomic() {
+            // SYNC POINT S17. Pairs with the fetch_or of WAIT in `arm`. The swap tests WAIT in the
+            // same step that publishes; a separate load could miss a waiter that sets it in between.
+            State(line.swap(record::STATE, new.0, AcqRel))
+        } else {
+            // SYNC POINT S21. Pairs with `is_held` in `arm`. A waiter that has set WAIT since
+            // `state` was loaded finds the lock held, and does not rely on a wake.
+            line.store(record::STATE, new.0, Release);
+            state
+        };
         if old.waited_for() {
             // Before the record is unlocked. If this process dies here, the next owner of the lock
             // learns of the death and wakes in its place; after the unlock no process would.

@@ -3,9 +3,10 @@
 use crate::{
     error::EngineError,
     handle::Handle,
+    layout::record,
     mem::Mem,
     record::read::Seen,
-    record::wait::Observed,
+    record::wait::{Observed, YIELDS},
     store::Store,
     value::{Data, OwnedValue},
 };
@@ -22,6 +23,28 @@ pub enum Followed {
 }
 
 impl<M: Mem> Store<M> {
+    /// Has the next change of the variable of `handle` told by the ring; returns whether the record
+    /// still holds that variable. The caller looks at the variable after this call.
+    ///
+    /// A writer that sees WAIT takes a number in the ring that is not below the head that the caller
+    /// loaded before. If a thread owns the record's lock, this yields to it a few times, and then
+    /// takes the lock itself.
+    pub fn ask(&self, handle: Handle) -> Result<bool, EngineError> {
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
+        for round in 0..YIELDS {
+            match self.set_wait(line, handle, handle.id) {
+                None => return Ok(false),
+                Some(false) => return Ok(true),
+                Some(true) if !self.mem.pause(round) => break,
+                Some(true) => {}
+            }
+        }
+        self.lock_record(handle)?;
+        let there = self.set_wait(line, handle, handle.id).is_some();
+        self.mem.unlock(handle.lock());
+        Ok(there)
+    }
+
     /// Returns the variable of a handle, and the version at which it was observed.
     pub fn follow(&self, handle: Handle) -> Result<Followed, EngineError> {
         for round in 0.. {

@@ -12,7 +12,7 @@ use crate::{
     value::{Kind, Raw},
     version::{Expect, Wrote},
 };
-use mapvar_os::WordsMut;
+use mapvar_os::{Grip, WordsMut};
 
 /// A record at a [`Spot`](crate::record::read::Spot), in a map that may be written to.
 type HereMut<'a> = mapvar_os::HereMut<'a, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
@@ -65,6 +65,8 @@ const LOCK: usize = record::LOCK as usize;
 /// The longest struct of which a part is written by one attempt.
 const LONGEST: usize = 512;
 
+// No closures between lock and unlock: the compiler makes functions of them, with all arguments in
+// memory.
 impl Store<Mapped> {
     /// As [`try_write_fast`](Self::try_write_fast), of the variable with this id; a removed variable
     /// is set again.
@@ -72,7 +74,9 @@ impl Store<Mapped> {
     pub fn try_write_here(&self, here: Here<'_>, id: u64, raw: &Raw<'_>) -> bool {
         // Ephemeral values take the slow path. This tells the compiler that the owner is 0.
         let raw = &Raw { owner: 0, ..*raw };
-        self.try_locked_here(here, |record| self.write_record_locked(record, id, raw, Expect::Any))
+        let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
+        let wrote = self.write_in_state(record, id, state, raw, Expect::Any);
+        self.unlock_here(grip, wrote)
     }
 
     /// Writes a plain struct, if the variable with this id holds one of this type and length and
@@ -86,10 +90,12 @@ impl Store<Mapped> {
         bytes: &[u8],
     ) -> bool {
         let raw = &Raw::bytes(Kind::Plain, type_id, bytes);
-        self.try_locked_here(here, |record| {
-            let _ = struct_in(record, type_id, bytes.len())?;
-            self.write_record_locked(record, id, raw, Expect::Any)
-        })
+        let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
+        let wrote = match struct_in(record, state, type_id, bytes.len()) {
+            Some(_) => self.write_in_state(record, id, state, raw, Expect::Any),
+            None => None,
+        };
+        self.unlock_here(grip, wrote)
     }
 
     /// As [`try_write_plain_here`](Self::try_write_plain_here), of the bytes of the struct from
@@ -105,30 +111,41 @@ impl Store<Mapped> {
     ) -> bool {
         let mut bytes = [0; LONGEST];
         let Some(bytes) = bytes.get_mut(..len) else { return false };
-        self.try_locked_here(here, |record| {
-            // The lock keeps the current slot as it is: a flush, which needs no lock, writes none of
-            // its data.
-            struct_in(record, type_id, len)?.read().copy_to(bytes);
-            bytes.get_mut(from..from.checked_add(part.len())?)?.copy_from_slice(part);
-            let raw = &Raw::bytes(Kind::Plain, type_id, bytes);
-            self.write_record_locked(record, id, raw, Expect::Any)
-        })
+        let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
+        let wrote = match struct_in(record, state, type_id, len) {
+            Some(data) => {
+                // The lock keeps the current slot as it is: a flush, which needs no lock, writes
+                // none of its data.
+                data.read().copy_to(bytes);
+                let to = bytes.iter_mut().skip(from);
+                to.zip(part).for_each(|(to, from)| *to = *from);
+                let raw = &Raw::bytes(Kind::Plain, type_id, bytes);
+                self.write_in_state(record, id, state, raw, Expect::Any)
+            }
+            None => None,
+        };
+        self.unlock_here(grip, wrote)
     }
 
-    /// Runs `write` under the record's lock, if that is free at once; returns whether it wrote.
+    /// Takes the record's lock, if that is free at once; returns its `state` too.
     #[inline(always)]
-    fn try_locked_here<'a>(
-        &self,
-        here: Here<'a>,
-        write: impl FnOnce(HereMut<'a>) -> Option<(Wrote, Replaced)>,
-    ) -> bool {
+    fn try_lock_here<'a>(&self, here: Here<'a>) -> Option<(HereMut<'a>, State, Grip<'a>)> {
         if here.flag() {
-            return false;
+            return None;
         }
-        let Some(record) = here.for_writing() else { return false };
+        let record = here.for_writing()?;
+        // A guess: so the processor need not wait for the lock before it knows which slot to fill.
+        // What counts is the load under the lock.
+        let guess = record.head().load(record::STATE, Relaxed);
         // SYNC POINT S5.
-        let Some(grip) = record.try_lock::<LOCK>(self.mem.locks()) else { return false };
-        let wrote = write(record);
+        let grip = record.try_lock::<LOCK>(self.mem.locks())?;
+        let right = record.head().load(record::STATE, Relaxed) == guess;
+        right.then_some((record, State(guess), grip))
+    }
+
+    /// Returns whether the value was written.
+    #[inline(always)]
+    fn unlock_here(&self, grip: Grip<'_>, wrote: Option<(Wrote, Replaced)>) -> bool {
         drop(grip);
         match wrote {
             Some((Wrote::Version(_), replaced)) => {
@@ -143,8 +160,8 @@ impl Store<Mapped> {
 /// Returns the data of the current slot of a record whose lock the caller holds, if that is a struct
 /// of this type and length.
 #[inline(always)]
-fn struct_in(record: HereMut<'_>, type_id: u32, len: usize) -> Option<WordsMut<'_>> {
-    let current = State(record.head().load(record::STATE, Relaxed)).current();
+fn struct_in(record: HereMut<'_>, state: State, type_id: u32, len: usize) -> Option<WordsMut<'_>> {
+    let current = state.current();
     let slot = record.part(current);
     let is_one = slot.load(slot::DESC, Relaxed) == Desc::new(len, Kind::Plain as u8).0
         && slot.load(slot::TYPE, Relaxed) >> 32 == u64::from(type_id);

@@ -5,7 +5,7 @@ use crate::{
     sync::lock::{Look, next_number},
     sync::stream::Registration,
 };
-use mapvar_engine::record::wait::NAP;
+use mapvar_engine::record::wait::{Arming, NAP};
 use mapvar_os::Result;
 use std::{
     future::poll_fn,
@@ -73,8 +73,12 @@ fn poll(
         place.register(context.waker(), at, polls, latest);
         let Some(at) = at else { return Poll::Pending };
         match ticket.arm(at) {
-            Ok(true) => return Poll::Pending,
-            Ok(false) => {}
+            Ok(Arming::Armed) => return Poll::Pending,
+            Ok(Arming::Busy) => {
+                place.rouse();
+                return Poll::Pending;
+            }
+            Ok(Arming::Changed) => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
     }

@@ -12,6 +12,8 @@ use crate::{
     sync::queue::{Acquired, Entry, Lost, Queue, now},
     value::codec,
 };
+#[cfg(feature = "stream")]
+use mapvar_engine::record::wait::Arming;
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
@@ -876,8 +878,8 @@ impl LockTicket {
         &self.lock.map.inner
     }
 
-    /// Asks to be woken by the next change of the queue; returns false if there was one already.
-    pub(super) fn arm(&self, (handle, observed): (Handle, Observed)) -> Result<bool> {
+    /// Asks to be woken by the next change of the queue.
+    pub(super) fn arm(&self, (handle, observed): (Handle, Observed)) -> Result<Arming> {
         let armed = self.lock.map.run(|| self.lock.map.inner.store.arm(handle, observed));
         armed.map_err(|trouble| self.lock.failed("take", trouble))
     }

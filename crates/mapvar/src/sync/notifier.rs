@@ -7,7 +7,7 @@ use mapvar_engine::{
     handle::Handle,
     layout::live,
     mem::Mem,
-    record::wait::{NAP, Observed},
+    record::wait::{Arming, BUSY_NAP, NAP, Observed},
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use std::{
@@ -135,6 +135,12 @@ impl Shared {
         }
     }
 
+    /// Has the thread look at all variables soon: that of a task is [`Busy`](Arming::Busy).
+    pub(crate) fn rouse(&self) {
+        let word = self.waiting().word;
+        self.wake_thread(word);
+    }
+
     /// Returns a number for a task.
     pub(crate) fn next_number(&self) -> u64 {
         let mut waiting = self.waiting();
@@ -221,7 +227,14 @@ impl Shared {
                     // unchanged, but its writer has cleared WAIT: without it, the next change wakes
                     // no waiter.
                     Some((handle, observed)) if !waiter.polls && !all => {
-                        !self.inner.store.arm(handle, observed).unwrap_or(false)
+                        match self.inner.store.arm(handle, observed) {
+                            Ok(Arming::Armed) => false,
+                            Ok(Arming::Busy) => {
+                                nap = nap.min(BUSY_NAP);
+                                false
+                            }
+                            Ok(Arming::Changed) | Err(_) => true,
+                        }
                     }
                     _ => true,
                 }

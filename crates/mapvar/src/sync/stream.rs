@@ -7,7 +7,10 @@ use crate::{
     sync::watch::Watch,
 };
 use futures_core::Stream;
-use mapvar_engine::{handle::Handle, record::wait::Observed};
+use mapvar_engine::{
+    handle::Handle,
+    record::wait::{Arming, Observed},
+};
 use mapvar_os::Result;
 use std::{
     fmt,
@@ -91,8 +94,12 @@ impl Changes {
                 None,
             );
             match self.watch.arm() {
-                Ok(true) => return Poll::Pending,
-                Ok(false) => {}
+                Ok(Arming::Armed) => return Poll::Pending,
+                Ok(Arming::Busy) => {
+                    self.place.rouse();
+                    return Poll::Pending;
+                }
+                Ok(Arming::Changed) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -136,6 +143,11 @@ impl Registration {
     ) {
         let waiter = Waiter { waker: waker.clone(), probe, polls, latest };
         self.notifier.shared.register(self.number, waiter);
+    }
+
+    /// After [`Arming::Busy`]: the thread arms the variable again, and may be asleep for longer.
+    pub(super) fn rouse(&self) {
+        self.notifier.shared.rouse();
     }
 
     fn leave(&self) {

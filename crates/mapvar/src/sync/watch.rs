@@ -10,6 +10,8 @@ use crate::{
         watched::WATCH_ONE,
     },
 };
+#[cfg(feature = "stream")]
+use mapvar_engine::record::wait::Arming;
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
@@ -249,21 +251,24 @@ impl Watch {
         &self.set.map().inner
     }
 
-    /// Sets WAIT on each variable; returns whether none has changed.
+    /// Sets WAIT on each variable.
     ///
-    /// On a read-only map, where WAIT cannot be set, it returns true: the notifier polls.
+    /// On a read-only map, where WAIT cannot be set, it returns `Armed`: the notifier polls.
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv).
     #[cfg(feature = "stream")]
-    pub(crate) fn arm(&mut self) -> Result<bool> {
+    pub(crate) fn arm(&mut self) -> Result<Arming> {
         let armed = match self.single() {
-            _ if !self.unread.is_empty() => Ok(false),
+            _ if !self.unread.is_empty() => Ok(Arming::Changed),
             Some((handle, observed)) => self.set.map().inner.store.arm(handle, observed),
-            None => self.set.note_changed().map(|()| !self.set.has_changed()),
+            None => self
+                .set
+                .note_changed()
+                .map(|()| if self.set.has_changed() { Arming::Changed } else { Arming::Armed }),
         };
         match armed {
-            Err(EngineError::ReadOnly) => Ok(true),
+            Err(EngineError::ReadOnly) => Ok(Arming::Armed),
             armed => armed.map_err(|trouble| self.failed(trouble)),
         }
     }

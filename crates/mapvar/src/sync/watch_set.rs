@@ -289,12 +289,8 @@ impl WatchSet {
         for at in range {
             let Some(Some(watched)) = self.watched.get(at) else { continue };
             let Some((handle, observed)) = watched.stand() else { continue };
-            let same = if self.read_only {
-                store.is_unchanged(handle, observed)
-            } else {
-                store.arm(handle, observed)?
-            };
-            if !same {
+            let there = self.read_only || store.ask(handle)?;
+            if !there || !store.is_unchanged(handle, observed) {
                 self.changed.push_back(at);
             }
         }

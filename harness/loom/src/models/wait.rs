@@ -1,7 +1,7 @@
 //! Waiting: no waiter of a variable sleeps once it has changed. Sleeps have no timeout here, so
 //! that a lost wake is a deadlock, which loom reports.
 
-use super::{Process, caught, holds, model, process, set_thrice, without};
+use super::{Process, caught, covered, holds, model, process, set_thrice, without};
 use crate::{
     check::{Body, Case},
     mem::{Op, Ways},
@@ -154,6 +154,7 @@ fn writer_dies(many: bool) -> Body {
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
     let no_wake = &without(Op::Swap, On::Wake, Ordering::AcqRel);
+    let no_look = &without(Op::Swap, On::Lock, Ordering::AcqRel);
     let no_head = &without(Op::Swap, On::Ring, Ordering::AcqRel);
     vec![
         holds("wait: a writer, two who wait", body(2, 1, false, as_is)).bound(3, 2),
@@ -165,6 +166,7 @@ pub fn cases() -> Vec<Case> {
         holds("wait: the writer dies, one waits for any", writer_dies(true)).bound(2, 2).dies(),
         // Loom's own word for a thread that sleeps for ever.
         caught("wait, wake word Relaxed", &["deadlock"], body(1, 1, true, no_wake)),
+        caught("wait, look at the lock Relaxed", &["deadlock"], body(1, 1, false, no_look)),
         caught("wait, head of the ring Relaxed", &["deadlock"], both(no_head)).bound(2, 2),
     ]
 }

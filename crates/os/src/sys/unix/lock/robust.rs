@@ -109,13 +109,15 @@ pub(crate) fn lock(
 /// A word that this thread has taken. The pointer in it makes it `!Send`.
 pub(crate) struct Grip<'a> {
     word: &'a Half,
-    me: Me,
+    pending: *mut *mut c_void,
+    place: &'static Place,
 }
 
 impl Drop for Grip<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.me.release(self.word);
+        free(self.word);
+        withdraw(self.pending, self.place);
     }
 }
 
@@ -125,12 +127,13 @@ pub(crate) fn try_grip(word: &Half) -> Option<Grip<'_>> {
     if me.generation != machine::known_generation() {
         return None;
     }
+    let place = me.place?;
     me.announce(word);
     // SYNC POINT: as in `take`.
     if word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-        return Some(Grip { word, me });
+        return Some(Grip { word, pending: me.pending, place });
     }
-    me.withdraw();
+    withdraw(me.pending, place);
     None
 }
 
@@ -146,7 +149,8 @@ pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
 #[inline(always)]
 pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
     if let Some(word) = range.half(at) {
-        ME.get().release(word);
+        free(word);
+        ME.get().withdraw();
     }
 }
 
@@ -226,27 +230,35 @@ impl Me {
     /// Ends the effect of `announce`.
     #[inline]
     fn withdraw(self) {
-        let Some(place) = self.place else { return };
-        // The compiler must not move the write before the unlock and its wake.
-        compiler_fence(Ordering::SeqCst);
-        // SAFETY: as in `announce`.
-        unsafe { self.pending.write_volatile(ptr::null_mut()) };
-        place.clear();
-    }
-
-    #[inline(always)]
-    fn release(self, word: &Half) {
-        // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
-        if word.swap(0, Ordering::Release) & WAITERS != 0 {
-            wake_sleepers(word, 1);
+        if let Some(place) = self.place {
+            withdraw(self.pending, place);
         }
-        self.withdraw();
     }
 
     fn is_withdrawn(self) -> bool {
         // SAFETY: as in `announce`.
         unsafe { self.pending.read_volatile() }.is_null()
     }
+}
+
+/// Frees a lock word of this thread.
+#[inline(always)]
+fn free(word: &Half) {
+    // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
+    if word.swap(0, Ordering::Release) & WAITERS != 0 {
+        wake_sleepers(word, 1);
+    }
+}
+
+/// Ends the effect of `Me::announce`, of this thread.
+#[inline(always)]
+fn withdraw(pending: *mut *mut c_void, place: &Place) {
+    // The compiler must not move the write before the unlock and its wake.
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: as in `announce`. This is the thread whose field it is: `Me` is a thread-local value,
+    // and a `Grip` is not `Send`.
+    unsafe { pending.write_volatile(ptr::null_mut()) };
+    place.clear();
 }
 
 /// Asks the kernel for this thread's list head, and registers one if there is none (the C library
