@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The outcome of a write to a record.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrote {
     /// The value is published, under this version.
     Version(u64),

@@ -335,6 +335,76 @@ fn fields_are_read_and_set_by_name() {
     }
 }
 
+/// Two fields, in a struct that is set by one attempt, and in one that is too long for that.
+#[derive(Plain, Clone, Copy)]
+#[repr(C)]
+struct Short {
+    first: u64,
+    filler: [u8; 300],
+    second: u64,
+}
+
+#[derive(Plain, Clone, Copy)]
+#[repr(C)]
+struct Long {
+    first: u64,
+    filler: [u8; 600],
+    second: u64,
+}
+
+#[test]
+fn fields_that_two_threads_set_stay_apart() {
+    const ROUNDS: u64 = 2_000;
+    let (map, _) = map("plain-fields");
+    let short = map.plain::<Short>("short").unwrap();
+    short.set(Short { first: 0, filler: [7; 300], second: 0 }).unwrap();
+    let long = map.plain::<Long>("long").unwrap();
+    long.set(Long { first: 0, filler: [7; 600], second: 0 }).unwrap();
+    std::thread::scope(|scope| {
+        for field in ["first", "second"] {
+            let fields = [short.field::<u64>(field), long.field::<u64>(field)];
+            scope.spawn(move || {
+                let [short, long] = fields.map(Result::unwrap);
+                for number in 1..=ROUNDS {
+                    short.set(number).unwrap();
+                    assert_eq!(short.get().unwrap(), number);
+                    if number % 10 == 0 {
+                        long.set(number).unwrap();
+                        assert_eq!(long.get().unwrap(), number);
+                    }
+                }
+            });
+        }
+    });
+    let found = short.get().unwrap();
+    assert_eq!((found.first, found.filler, found.second), (ROUNDS, [7; 300], ROUNDS));
+    let found = long.get().unwrap();
+    assert_eq!((found.first, found.filler, found.second), (ROUNDS, [7; 600], ROUNDS));
+}
+
+#[test]
+fn a_struct_is_set_only_over_one_of_its_own_layout() {
+    let (map, _) = map("plain-over");
+    let wheel = map.plain::<Wheel>("wheel").unwrap();
+    let speed = wheel.field::<f32>("speed").unwrap();
+    wheel.set(Wheel { on: true, speed: 1.0 }).unwrap();
+    // Each in the same record, at the same id.
+    for other in [Value::from(1), Value::from("12345678"), Value::Bytes(vec![0; 8])] {
+        map.set("wheel", &other).unwrap();
+        assert_eq!(
+            wheel.set(Wheel { on: true, speed: 2.0 }).unwrap_err().kind(),
+            ErrorKind::WrongKind
+        );
+        assert_eq!(speed.set(2.0).unwrap_err().kind(), ErrorKind::WrongKind);
+        assert_eq!(map.get::<Value>("wheel").unwrap(), other);
+    }
+    assert!(map.remove("wheel").unwrap());
+    assert_eq!(speed.set(2.0).unwrap_err().kind(), ErrorKind::NotFound);
+    wheel.set(Wheel { on: true, speed: 3.0 }).unwrap();
+    speed.set(4.0).unwrap();
+    assert_eq!(wheel.get().unwrap(), Wheel { on: true, speed: 4.0 });
+}
+
 #[test]
 fn versions_and_updates() {
     let (map, _) = map("plain-versions");

@@ -1,20 +1,20 @@
 //! Read, rule 1: one process writes a value of several words, other processes read it without a
 //! lock.
 //!
-//! The swap of `state` that follows `version.store(Release)` covers it.
+//! The store of `state` that follows `version.store(Release)` covers it.
 
 use super::{caught, covered, holds, model, one_variable, process, read_on, without};
 use crate::{
     check::{Body, Case},
     mem::{
-        Op::{Fence, Load, Store, Swap},
+        Op::{Fence, Load, Store},
         Ways,
     },
     setup::Vars,
     words::On::{Data, State, Version},
 };
 use loom::thread;
-use mapvar_engine::mem::Ordering::{AcqRel, Acquire, Release};
+use mapvar_engine::mem::Ordering::{Acquire, Release};
 
 /// A writer sets twice, and its second set rewrites the slot that a reader may be reading. Each of
 /// `readers` processes reads `reads` times.
@@ -56,7 +56,7 @@ pub fn cases() -> Vec<Case> {
             WRONG,
             seen(Fence, Data, Acquire),
         ),
-        caught("read, state.swap Relaxed", WRONG, written(Swap, State, AcqRel)),
+        caught("read, state.store Relaxed", WRONG, written(Store, State, Release)),
         caught("read, state.load Relaxed", WRONG, seen(Load, State, Acquire)),
         covered("read, version.store Relaxed", written(Store, Version, Release)),
     ]
