@@ -16,9 +16,12 @@
 //! list itself (robust pthread mutexes) and these locks do not disturb each other, as long as the
 //! thread uses no such mutex between `lock` and `unlock`: a thread has only one pending entry.
 //!
-//! Every sleep is bounded, because two wakes can still be lost. One is the wake of a sleeper that
-//! is killed after another thread took the lock that it was woken for. The other is the one that
-//! `mark` does not send.
+//! Every sleep is bounded, because three wakes can still be lost. One is the wake of a sleeper that
+//! is killed after another thread took the lock that it was woken for. One is that which `mark` does
+//! not send. The third is that of a thread that sets `WAITERS` after the owner has looked for it and
+//! before it frees the word: the owner frees it by a store, which takes the bit away. Such a thread
+//! rarely sleeps at all, since the kernel compares the word first, and the call takes longer than
+//! the store. If it does, it naps for `FIRST_NAP` and looks again.
 
 #![allow(unsafe_code, reason = "the list head is memory that the kernel reads")]
 #![allow(clippy::inline_always, reason = "as in `crate::Locks`")]
@@ -84,6 +87,8 @@ thread_local! {
 
 /// The longest sleep of a thread before it checks the word again.
 const NAP: Duration = Duration::from_millis(100);
+/// The longest first sleep. Each further one is twice as long, up to `NAP`.
+const FIRST_NAP: Duration = Duration::from_millis(1);
 /// How often a thread checks the word before it sleeps: about as long as a short critical section.
 const SPINS: u32 = 100;
 
@@ -245,7 +250,12 @@ impl Me {
 #[inline(always)]
 fn free(word: &Half) {
     // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
-    if word.swap(0, Ordering::Release) & WAITERS != 0 {
+    // A store if no thread waits: a swap would take as long as all else between lock and unlock.
+    // While a thread owns the word, others change no more of it than `WAITERS`.
+    if word.load(Ordering::Relaxed) & WAITERS == 0 {
+        word.store(0, Ordering::Release);
+    } else {
+        word.swap(0, Ordering::Release);
         wake_sleepers(word, 1);
     }
 }
@@ -425,6 +435,7 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // Whether this thread has slept, and so may have consumed a wake that could have gone to any of
     // the sleepers. It then keeps `WAITERS` set for the others, whether it takes the lock or not.
     let mut slept = false;
+    let mut nap = FIRST_NAP;
     loop {
         let owner = found & OWNER;
         if owner == 0 {
@@ -472,8 +483,9 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
         if left.is_zero() {
             break;
         }
-        sleep(word, found, left.min(NAP));
+        sleep(word, found, left.min(nap));
         slept = true;
+        nap = NAP.min(nap * 2);
         found = word.load(Ordering::Relaxed);
     }
     me.withdraw();
