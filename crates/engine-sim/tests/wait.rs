@@ -122,18 +122,18 @@ fn a_variable_whose_lock_is_held_is_busy_until_it_changes() {
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
     let stand = store.observed(handle).unwrap().unwrap();
     let arm = || store.arm(handle, stand).unwrap();
-    store.mem().lock(handle.lock()).unwrap();
+    let _ = store.mem().lock(handle.lock()).unwrap();
     assert_eq!((arm(), arm()), (Arming::Busy, Arming::Busy), "an owner");
     assert!(!store.sleep_once(handle, stand, NAP).unwrap());
     store.mem().unlock(handle.lock());
     for mark in [Locks::MARK_L, Locks::MARK_T] {
-        store.mem().mark(handle.lock(), mark).unwrap();
+        let _ = store.mem().mark(handle.lock(), mark).unwrap();
         assert_eq!(arm(), Arming::Busy, "a mark");
         store.mem().unmark(handle.lock());
     }
     assert_eq!((arm(), arm()), (Arming::Armed, Arming::Armed));
     set(2);
-    store.mem().lock(handle.lock()).unwrap();
+    let _ = store.mem().lock(handle.lock()).unwrap();
     assert_eq!(arm(), Arming::Changed, "whoever holds the lock");
     store.mem().unlock(handle.lock());
 }
