@@ -85,7 +85,10 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
         let legs = move |plan: &Plan| flush::legs(plan, size);
         groups.add("changes that wait for the disk, of 10,000", [2.0, 23.0], legs);
     }
-    groups.add("a flush in a large map", [3.0, 80.0], move |plan| flush::of_large(plan, largest));
+    for count in sizes().filter(|count| *count >= MILLION) {
+        let legs = move |plan: &Plan| flush::of_large(plan, count);
+        groups.add("a flush in a large map", [3.0, 50.0], legs);
+    }
     groups.add("wake of a process", [3.0, 10.0], move |plan| wake::legs(plan, cores));
     groups.add("wake of a task", [2.0, 5.0], move |plan| wake::streaming(plan, cores));
     for count in [1, 1_000, 10_000, 100_000] {

@@ -54,10 +54,14 @@ impl Panel {
         let axis = axis.moved(left);
         let (top, start) = (top + 18, axis.ticks().next().unwrap_or(1.0));
         let bottom = top + self.height();
-        for tick in axis.ticks() {
+        // So many powers of ten that not all have space for their names.
+        let named = if axis.ticks().count() > 6 { 2 } else { 1 };
+        for (number, tick) in axis.ticks().enumerate() {
             let x = axis.at(tick);
             canvas.line(vec![(x, top), (x, bottom)], 1, GRID)?;
-            canvas.text((x, bottom + 10), &time(tick), 11, PALE, Side::Middle)?;
+            if number % named == 0 {
+                canvas.text((x, bottom + 10), &time(tick), 11, PALE, Side::Middle)?;
+            }
         }
         for (bar, y) in self.bars.iter().zip((top + ROW / 2..).step_by(24)) {
             let (color, ink) = if bar.ours { (OURS, OURS) } else { (THEIRS[0], INK) };
