@@ -48,52 +48,55 @@ impl<'a> Groups<'a> {
 
 pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
     let mut groups = Groups { quick: plan.quick, all: Vec::new() };
-    groups.add("by handle", [5.0, 25.0], handles::legs);
-    groups.add("plain structs", [1.0, 5.0], structs::legs);
-    groups.add("one field, from C and from the command", [3.0, 40.0], outside::legs);
-    groups.add("values by serde", [1.0, 6.0], composites::legs);
+    groups.add("by handle", [7.0, 28.0], handles::legs);
+    groups.add("plain structs", [2.0, 6.0], structs::legs);
+    groups.add("one field, from C and from the command", [4.0, 30.0], outside::legs);
+    groups.add("values by serde", [2.0, 7.0], composites::legs);
     // The largest takes 8 GB.
     let largest = if plan.quick { MILLION } else { 10 * MILLION };
     let sizes = [100, 1_000, 100_000, MILLION, 10 * MILLION];
     let sizes = || sizes.into_iter().filter(|count| *count <= largest);
     for count in sizes() {
         for verb in [Verb::Get, Verb::Set] {
-            let seconds = [4.0, 20.0];
+            let seconds = [1.5, 14.0];
             groups.add("by name", seconds, move |plan| names::legs(plan, verb, count));
         }
     }
     for size in bytes::SIZES {
-        groups.add("bytes", [2.0, 20.0], move |plan| bytes::legs(plan, size));
+        groups.add("bytes", [1.0, 10.0], move |plan| bytes::legs(plan, size));
     }
     if !plan.quick {
         groups.add("bytes", [0.0, 30.0], bytes::largest);
     }
     for size in batch::SIZES {
         let legs = move |plan: &Plan| batch::legs(plan, size);
-        groups.add("several at once, of 1,000", [2.0, 12.0], legs);
+        groups.add("several at once, of 1,000", [2.0, 10.0], legs);
     }
     for count in sizes() {
-        groups.add("insertion", [4.0, 30.0], move |plan| Ok(growth::inserting(plan, count)));
+        groups.add("insertion", [3.0, 36.0], move |plan| Ok(growth::inserting(plan, count)));
     }
     for count in sizes() {
         let legs = move |plan: &Plan| growth::walking(plan, count);
-        groups.add("walk, each variable", [4.0, 25.0], legs);
+        groups.add("walk, each variable", [1.5, 18.0], legs);
     }
     groups.add("memory", [20.0, 20.0], |plan| growth::weighing(plan, MILLION));
-    groups.add("attach", [5.0, 25.0], move |plan| attach::legs(plan, cores, MILLION));
+    groups.add("attach", [2.0, 28.0], move |plan| attach::legs(plan, cores, MILLION));
     for size in [1, 100] {
         let legs = move |plan: &Plan| flush::legs(plan, size);
-        groups.add("changes that wait for the disk, of 10,000", [3.0, 25.0], legs);
+        groups.add("changes that wait for the disk, of 10,000", [2.0, 23.0], legs);
     }
-    groups.add("a flush in a large map", [8.0, 80.0], move |plan| flush::of_large(plan, largest));
-    groups.add("wake of a process", [5.0, 20.0], move |plan| wake::legs(plan, cores));
-    groups.add("wake of a task", [3.0, 8.0], move |plan| wake::streaming(plan, cores));
+    for count in sizes().filter(|count| *count >= MILLION) {
+        let legs = move |plan: &Plan| flush::of_large(plan, count);
+        groups.add("a flush in a large map", [3.0, 50.0], legs);
+    }
+    groups.add("wake of a process", [3.0, 10.0], move |plan| wake::legs(plan, cores));
+    groups.add("wake of a task", [2.0, 5.0], move |plan| wake::streaming(plan, cores));
     for count in [1, 1_000, 10_000, 100_000] {
-        groups.add("watches of many", [2.0, 6.0], move |plan| watches::telling(plan, count));
+        groups.add("watches of many", [0.5, 6.0], move |plan| watches::telling(plan, count));
     }
-    groups.add("watched insertion", [5.0, 20.0], |plan| watches::inserting(plan, MILLION));
-    groups.add("two readers, one core each", [2.0, 6.0], move |plan| readers::legs(plan, cores));
-    groups.add("readers under a writer", [4.0, 20.0], move |plan| writer::legs(plan, cores));
+    groups.add("watched insertion", [9.0, 25.0], |plan| watches::inserting(plan, MILLION));
+    groups.add("two readers, one core each", [4.0, 10.0], move |plan| readers::legs(plan, cores));
+    groups.add("readers under a writer", [4.0, 15.0], move |plan| writer::legs(plan, cores));
     for size in crowd::SIZES {
         if !plan.quick || size == 2 {
             let legs = move |plan: &Plan| crowd::legs(plan, cores, size);
@@ -102,8 +105,8 @@ pub fn all<'a>(plan: &Plan, cores: &'a [CoreId]) -> Vec<Group<'a>> {
     }
     let grown = if plan.quick { 100_000 } else { MILLION };
     let legs = move |plan: &Plan| pauses::legs(plan, cores, grown);
-    groups.add("growth while it is used", [2.0, 30.0], legs);
-    groups.add("a killed writer", [5.0, 150.0], move |plan| kill::legs(plan, cores));
+    groups.add("growth while it is used", [1.0, 25.0], legs);
+    groups.add("a killed writer", [12.0, 130.0], move |plan| kill::legs(plan, cores));
     groups.all
 }
 

@@ -1,8 +1,9 @@
 //! mapvar compared with its peers, in one run, as ratios. Linux only.
 //!
-//! `cargo xtask bench [--quick] [--steps N] [--record] [WORD...]` runs the legs whose names contain
+//! `cargo xtask bench [--quick] [--plan] [--steps N] [--record] [WORD...]` runs the legs whose names contain
 //! all the words. `--steps N` runs our side alone, N times, without a clock: for
-//! `valgrind --tool=callgrind` and `perf stat`. docs/BENCHMARKS.md explains the rows.
+//! `valgrind --tool=callgrind` and `perf stat`. `--plan` says how long a run takes.
+//! `cargo xtask bench charts` draws a record. docs/BENCHMARKS.md explains the rows.
 //!
 //! # How it measures
 //!
@@ -14,10 +15,11 @@
 //! # How it is built
 //!
 //! - [`peers`] has the traits and one file for each peer. [`peers::Store`] is a store of numbers
-//!   under names: create it with space for n, fill it, get, set, walk. What not every peer can do
-//!   is a trait of its own: `Batch` (transaction and snapshot), `Durable` (a change that waits for
-//!   the disk), `Weighed` (memory), `Attach`. `Cell` is one value by its handle, `Bulk` one value
-//!   of many bytes, `Bell` the wake of another process.
+//!   under names: create it with space for n, fill it, get, set. What not every peer can do is a
+//!   trait of its own: `Walk`, `Batch` (transaction and snapshot), `Piped` (many commands sent at
+//!   once), `Shared` (several threads), `Durable` (a change that waits for the disk), `Weighed`
+//!   (memory), `Attach`. `Cell` is one value by its handle, `Bulk` one value of many bytes, `Bell`
+//!   the wake of another process. Python measures itself, by the same rounds.
 //! - [`work`] has one file for each workload. A workload is written once, generic over a trait, and
 //!   a peer is one line more: `leg.beside(P::PEER, get::<P>(..)?)`. It is compiled for each peer,
 //!   so the loop calls the peer directly.
@@ -26,18 +28,20 @@
 //!   out what is no part of the operation, or returns a quantile. `Leg::run` finds how many
 //!   operations fill a round and runs the rounds; long rounds are fewer.
 //! - [`goals`] is the table of goals, by operation and peer. A leg does not know its goal.
+//! - [`groups`] is the order of the table, and the time that each part takes.
+//! - [`values`] has the legs of single values by their handles, and from other languages.
+//! - [`charts`] draws a record.
 //! - [`record`] prints the rows, holds them against the goals, and writes the CSV.
-//! - [`work::child`] is the other process, where one is needed: this program again.
+//! - [`process`] is another process; [`work::child`] is this program again.
 //!
 //! A group makes its legs when its turn comes and drops them afterwards, so that memory and disk
 //! hold one group at a time.
 //!
 //! # What is left out
 //!
-//! Peers: Redis by a socket, Python's `shared_memory`, the gem's way. Workloads: 2 to 8 readers and
-//! writers, growth of a map, 100 variables and 1 GiB, the asynchronous stream. Charts. Windows.
-//! Instructions are counted by `cargo xtask harness instructions`.
+//! Windows, and so named events. Instructions are counted by `cargo xtask harness instructions`.
 
+mod charts;
 mod goals;
 mod groups;
 mod machine;
@@ -77,6 +81,9 @@ fn run() -> Result<()> {
         && flag == child::FLAG
     {
         return child::run(rest);
+    }
+    if arguments == [charts::WORD] {
+        return charts::draw();
     }
     let plan = Plan::from_args(arguments.into_iter())?;
     iceoryx2::prelude::set_log_level(iceoryx2::prelude::LogLevel::Error);

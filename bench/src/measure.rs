@@ -220,9 +220,16 @@ pub fn median(figures: &[f64]) -> f64 {
 
 /// Returns the figure below which this part of them lies; 0 of an empty list.
 pub fn quantile(figures: &[f64], part: f64) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let at = (sorted.len() as f64 * part) as usize;
-    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+    let [figure] = quantiles(figures.to_vec(), [part]);
+    figure
+}
+
+/// As [`quantile`], for several parts.
+pub fn quantiles<const N: usize>(mut figures: Vec<f64>, parts: [f64; N]) -> [f64; N] {
+    figures.sort_unstable_by(f64::total_cmp);
+    parts.map(|part| {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+        let at = (figures.len() as f64 * part) as usize;
+        figures.get(at.min(figures.len().saturating_sub(1))).copied().unwrap_or_default()
+    })
 }

@@ -460,11 +460,14 @@ pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     run_program(command.env("CARGO_TARGET_DIR", repo::target().join("seeded")))
 }
 
-/// Runs `cargo xtask bench`. It measures the command and the C library too, so they are built first.
+/// Runs `cargo xtask bench`. It measures the command and the C library too, so they are built first,
+/// unless it only draws charts or says its plan.
 pub(crate) fn run_bench(arguments: &[String]) -> Done {
-    let mut product = cargo();
-    product.args(["build", "--release", "--locked", "-p", "mapvar-cli", "-p", "mapvar-c"]);
-    run_program(product.current_dir(repo::root()))?;
+    if !matches!(arguments, [only] if only == "charts" || only == "--plan") {
+        let mut product = cargo();
+        product.args(["build", "--release", "--locked", "-p", "mapvar-cli", "-p", "mapvar-c"]);
+        run_program(product.current_dir(repo::root()))?;
+    }
     let manifest = repo::root().join("bench/Cargo.toml");
     let mut cargo = cargo();
     cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");

@@ -41,9 +41,10 @@ cargo xtask targets [TARGET]...   the tests on 32 bits, musl and arm64; `cargo x
 cargo xtask dist [--prefix PREFIX] [--dest FOLDER]
                                   installs the C library below PREFIX (/usr/local), or below FOLDER for a packager
 cargo xtask dist zip [FILE]       the command and the C library for Windows, as a zip
-cargo xtask bench [--quick] [WORD]...
+cargo xtask bench [--quick] [--plan] [WORD]...
                                   mapvar beside its peers, as ratios and goals; a run without words is recorded
-                                  in bench/record; docs/BENCHMARKS.md
+                                  in bench/record; --plan says how long it takes; docs/BENCHMARKS.md
+cargo xtask bench charts          draws bench/charts/*.svg from the newest record of a full run
 
 Exit code 77: this machine lacks something that cannot be installed, and the message names it.
 

@@ -38,8 +38,8 @@ fn kill(core: CoreId, gigabytes: usize, times: u32) -> Result<Vec<f64>> {
 /// Adds its rows itself: there is no peer, and no round.
 pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
     let Some(&core) = cores.first() else { return Ok(Vec::new()) };
-    // A process of 4 GB takes a second to start.
-    let runs = if plan.quick { [(0, 50), (4, 5)] } else { [(0, 400), (4, 100)] };
+    // A process of 4 GB takes some seconds to start.
+    let runs = if plan.quick { [(0, 50), (4, 3)] } else { [(0, 400), (4, 40)] };
     for (gigabytes, times) in runs {
         let titles = ["p50", "p99"].map(|part| format!("kill to next set, {gigabytes} GB, {part}"));
         if plan.steps.is_some() || !plan.wants_any(&titles) {

@@ -8,7 +8,7 @@ use heed::{
     Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls,
     types::{Bytes, Str},
 };
-use std::path::Path;
+use std::{path::Path, thread};
 
 pub struct Lmdb {
     // The transaction ends before its environment.
@@ -187,8 +187,17 @@ impl User for LmdbUser {
 
     #[inline]
     fn set(&mut self, name: &str, value: u64) {
-        let mut txn = self.env.write_txn().expect("a transaction");
-        self.names.put(&mut txn, name, &value.to_ne_bytes()).expect("space");
-        txn.commit().expect("committed");
+        loop {
+            let mut txn = self.env.write_txn().expect("a transaction");
+            match self.names.put(&mut txn, name, &value.to_ne_bytes()) {
+                Ok(()) => return txn.commit().expect("committed"),
+                // Old pages are free when the readers that can see them renew their transactions.
+                Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
+                    drop(txn);
+                    thread::yield_now();
+                }
+                Err(error) => panic!("LMDB: {error}"),
+            }
+        }
     }
 }

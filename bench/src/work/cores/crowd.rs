@@ -113,6 +113,7 @@ impl Crowd {
         thread::sleep(ROUND);
         orders.running.0.store(false, Relaxed);
         while orders.finished.0.load(Relaxed) < self.threads.len() {
+            assert!(!self.threads.iter().any(JoinHandle::is_finished), "a thread failed");
             thread::yield_now();
         }
         let took = began.elapsed().as_nanos() as f64;

@@ -4,7 +4,7 @@
 
 use crate::{
     Result,
-    measure::{Plan, median, quantile},
+    measure::{Leg, Plan, median, quantiles},
     peers::{
         Place, Shared, Store, User as _,
         ours::Ours,
@@ -33,14 +33,8 @@ const FIGURES: [&str; 5] = [
     "read meanwhile, longest",
 ];
 
-/// No more reads are remembered.
-const READS: usize = 1 << 24;
-
-fn timed(step: impl FnOnce()) -> f64 {
-    let began = Instant::now();
-    step();
-    began.elapsed().as_nanos() as f64
-}
+/// No more reads are remembered, but for the longest.
+const READS: usize = 1 << 22;
 
 /// Fills a new store, and returns the [`FIGURES`].
 fn grow<P: Shared>(core: CoreId, names: &Names) -> Result<[f64; 5]> {
@@ -52,27 +46,35 @@ fn grow<P: Shared>(core: CoreId, names: &Names) -> Result<[f64; 5]> {
     let theirs = ends.clone();
     let reader = thread::spawn(move || {
         core_affinity::set_for_current(core);
-        let mut reads = Vec::new();
-        while !theirs.load(Relaxed) && reads.len() < READS {
-            reads.push(timed(|| _ = black_box(user.get(black_box(&first)))));
+        let (mut reads, mut longest) = (Vec::new(), 0.0_f64);
+        while !theirs.load(Relaxed) {
+            let began = Instant::now();
+            black_box(user.get(black_box(&first)));
+            let took = began.elapsed().as_nanos() as f64;
+            longest = longest.max(took);
+            if reads.len() < READS {
+                reads.push(took);
+            }
         }
-        reads
+        (reads, longest)
     });
-    let insert = |name| timed(|| store.fill(std::iter::once(name)).expect("space"));
-    let inserts: Vec<f64> = names.iter().skip(1).map(insert).collect();
+    let insert = |name| -> Result<f64> {
+        let began = Instant::now();
+        store.fill(std::iter::once(name))?;
+        Ok(began.elapsed().as_nanos() as f64)
+    };
+    let inserts: Result<Vec<f64>> = names.iter().skip(1).map(insert).collect();
+    // Also after a failure, so that the reader ends.
     ends.store(true, Relaxed);
-    let reads = reader.join().map_err(|_| "the reader failed")?;
-    Ok([
-        quantile(&inserts, 0.5),
-        quantile(&inserts, 0.99),
-        quantile(&inserts, 1.0),
-        quantile(&reads, 0.99),
-        quantile(&reads, 1.0),
-    ])
+    let (reads, longest) = reader.join().map_err(|_| "the reader failed")?;
+    let inserts = inserts?;
+    let [half, most, worst] = quantiles(inserts, [0.5, 0.99, 1.0]);
+    let [read] = quantiles(reads, [0.99]);
+    Ok([half, most, worst, read, longest])
 }
 
 /// Adds its rows itself, since one run yields several figures.
-pub fn legs(plan: &Plan, cores: &[CoreId], count: usize) -> Result<Vec<crate::measure::Leg>> {
+pub fn legs(plan: &Plan, cores: &[CoreId], count: usize) -> Result<Vec<Leg>> {
     let titles = FIGURES.map(|what| format!("grow to {}, {what}", figure(count)));
     if plan.steps.is_some() || !plan.wants_any(&titles) {
         return Ok(Vec::new());

@@ -82,6 +82,7 @@ fn measure(
         // Waits until the other reader is running.
         for _ in 0..2 {
             while order != IDLE && shared.batches.0.load(Relaxed) == seen {
+                assert!(!thread.is_finished(), "the other reader failed");
                 std::hint::spin_loop();
             }
             seen = shared.batches.0.load(Relaxed);

@@ -69,6 +69,8 @@ impl Writer {
         self.shared.writes.0.store(true, Relaxed);
         self.wake();
         while self.shared.batches.0.load(Relaxed) == before {
+            let failed = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            assert!(!failed, "the writer failed");
             thread::yield_now();
         }
     }
