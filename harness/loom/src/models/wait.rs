@@ -167,6 +167,7 @@ pub fn cases() -> Vec<Case> {
         // Loom's own word for a thread that sleeps for ever.
         caught("wait, wake word Relaxed", &["deadlock"], body(1, 1, true, no_wake)),
         caught("wait, look at the lock Relaxed", &["deadlock"], body(1, 1, false, no_look)),
-        caught("wait, head of the ring Relaxed", &["deadlock"], both(no_head)).bound(2, 2),
+        // The look at the record's lock orders the same. An Atomic, which has none, needs the head.
+        covered("wait, head of the ring Relaxed", both(no_head)).bound(2, 2),
     ]
 }
