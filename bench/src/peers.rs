@@ -86,9 +86,12 @@ pub trait Shared: Store {
 
 /// A thread's way into a store.
 pub trait User: Send + 'static {
-    /// Comes before every few dozen reads: renews the transaction that they share, where there is
-    /// one, so that the reads see new values and the store can drop old ones.
+    /// Comes before every few dozen reads: opens the transaction that they share, where there is
+    /// one.
     fn begin_reads(&mut self) {}
+
+    /// Comes after them, so that the next reads see new values and the store can drop old ones.
+    fn end_reads(&mut self) {}
 
     fn get(&mut self, name: &str) -> u64;
     fn set(&mut self, name: &str, value: u64);

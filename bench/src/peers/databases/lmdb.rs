@@ -175,8 +175,11 @@ impl Shared for Lmdb {
 
 impl User for LmdbUser {
     fn begin_reads(&mut self) {
-        self.reader = None;
         self.reader = Some(self.env.clone().static_read_txn().expect("a transaction"));
+    }
+
+    fn end_reads(&mut self) {
+        self.reader = None;
     }
 
     #[inline]
@@ -189,13 +192,11 @@ impl User for LmdbUser {
     fn set(&mut self, name: &str, value: u64) {
         loop {
             let mut txn = self.env.write_txn().expect("a transaction");
-            match self.names.put(&mut txn, name, &value.to_ne_bytes()) {
-                Ok(()) => return txn.commit().expect("committed"),
-                // Old pages are free when the readers that can see them renew their transactions.
-                Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
-                    drop(txn);
-                    thread::yield_now();
-                }
+            let put = self.names.put(&mut txn, name, &value.to_ne_bytes());
+            match put.and_then(|()| txn.commit()) {
+                Ok(()) => return,
+                // Old pages are free when the readers that can see them end their transactions.
+                Err(heed::Error::Mdb(heed::MdbError::MapFull)) => thread::yield_now(),
                 Err(error) => panic!("LMDB: {error}"),
             }
         }

@@ -89,6 +89,9 @@ impl Crowd {
                             user.set(black_box(name), value);
                         }
                     }
+                    if verb == Verb::Get {
+                        user.end_reads();
+                    }
                 });
             }));
         }
