@@ -13,7 +13,7 @@ use mapvar_engine::{
     record::wait::{Arming, NAP},
     store::Store,
     value::{Kind, Raw},
-    variable::follow::Followed,
+    variable::follow::{Asked, Followed},
 };
 use mapvar_engine_sim::{
     heap::Heap,
@@ -76,15 +76,20 @@ fn the_ring_names_what_was_made_and_what_was_asked_for() {
     // Nobody has asked.
     set("a");
     assert_eq!(store.changes_head().unwrap(), 2);
-    assert!(store.ask(a).unwrap() && store.ask(a).unwrap());
+    assert_eq!([store.ask(a).unwrap(), store.ask(a).unwrap()], [Asked::Told; 2]);
     set("a");
     set("a");
     assert_eq!(noted(&store, 2), [(a.at, false)], "told once");
-    assert!(store.ask(b).unwrap());
+    assert_eq!(store.ask(b).unwrap(), Asked::Told);
     assert!(store.remove(store.query(b"b")).unwrap());
     let told = noted(&store, 3);
     assert!(!told.is_empty() && told.iter().all(|entry| *entry == (b.at, false)), "{told:?}");
-    assert!(!store.ask(b).unwrap(), "its record is collected");
+    assert_eq!(store.ask(b).unwrap(), Asked::Gone, "its record is collected");
+    // A writer that is stopped holds up nobody.
+    let _ = store.mem().lock(a.lock()).unwrap();
+    assert_eq!(store.ask(a).unwrap(), Asked::Busy);
+    store.mem().unlock(a.lock());
+    assert_eq!(store.ask(a).unwrap(), Asked::Told);
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn entries_of_another_lap_are_missing() {
     let handle = store.find(query).unwrap().unwrap();
     let most = ring::WORDS as u64;
     for number in 1..3 * most {
-        assert!(store.ask(handle).unwrap());
+        assert_eq!(store.ask(handle).unwrap(), Asked::Told);
         store.set(query, &raw).unwrap();
         assert_eq!(store.changes_head().unwrap(), number + 1);
         let first = (number + 1).saturating_sub(most);

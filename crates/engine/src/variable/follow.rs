@@ -22,27 +22,37 @@ pub enum Followed {
     Stale,
 }
 
+/// The result of [`Store::ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a busy variable is asked for again"]
+pub enum Asked {
+    /// The ring tells of the next change.
+    Told,
+    /// A thread owns the record's lock, which may change the variable without an entry. The caller
+    /// asks again within [`BUSY_NAP`](crate::record::wait::BUSY_NAP).
+    Busy,
+    /// The record no longer holds the variable.
+    Gone,
+}
+
 impl<M: Mem> Store<M> {
-    /// Has the next change of the variable of `handle` told by the ring; returns whether the record
-    /// still holds that variable. The caller looks at the variable after this call.
+    /// Has the next change of the variable of `handle` told by the ring. The caller looks at the
+    /// variable after this call.
     ///
     /// A writer that sees WAIT takes a number in the ring that is not below the head that the caller
-    /// loaded before. If a thread owns the record's lock, this yields to it a few times, and then
-    /// takes the lock itself.
-    pub fn ask(&self, handle: Handle) -> Result<bool, EngineError> {
+    /// loaded before. If a thread owns the record's lock, this yields to it a few times. It does not
+    /// wait for the lock: a stopped writer would hold up the other changes.
+    pub fn ask(&self, handle: Handle) -> Result<Asked, EngineError> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         for round in 0..YIELDS {
             match self.set_wait(line, handle, handle.id) {
-                None => return Ok(false),
-                Some(false) => return Ok(true),
+                None => return Ok(Asked::Gone),
+                Some(false) => return Ok(Asked::Told),
                 Some(true) if !self.mem.pause(round) => break,
                 Some(true) => {}
             }
         }
-        self.lock_record(handle)?;
-        let there = self.set_wait(line, handle, handle.id).is_some();
-        self.mem.unlock(handle.lock());
-        Ok(there)
+        Ok(Asked::Busy)
     }
 
     /// Returns the variable of a handle, and the version at which it was observed.

@@ -39,6 +39,9 @@ pub(crate) struct Waiting {
     next: u64,
     /// The wake word on which the thread sleeps, or is about to.
     word: u64,
+    /// Whether a variable of a task is busy: the thread wakes the tasks after a moment, whatever
+    /// happens.
+    busy: bool,
 }
 
 impl Waiting {
@@ -87,6 +90,7 @@ impl Notifier {
                 waiters: HashMap::new(),
                 next: 0,
                 word: live::CHANGES_WAKE,
+                busy: false,
             }),
             ended: AtomicBool::new(false),
         });
@@ -137,7 +141,11 @@ impl Shared {
 
     /// Has the thread look at all variables soon: that of a task is [`Busy`](Arming::Busy).
     pub(crate) fn rouse(&self) {
-        let word = self.waiting().word;
+        let word = {
+            let mut waiting = self.waiting();
+            waiting.busy = true;
+            waiting.word
+        };
         self.wake_thread(word);
     }
 
@@ -175,17 +183,23 @@ impl Shared {
         let mem = self.inner.store.mem();
         let mut names = NameChecks::new();
         loop {
-            let (word, seen) = {
+            let (word, seen, busy) = {
                 let mut waiting = self.waiting();
+                let busy = std::mem::take(&mut waiting.busy);
                 waiting.word = waiting.word();
                 // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
                 // the variables are checked. Otherwise `park` would sleep through a change that
                 // comes after the check. Within the mutex: a task that registers later for another
                 // word adds to this one.
-                (waiting.word, mem.wakes(waiting.word))
+                (waiting.word, mem.wakes(waiting.word), busy)
             };
             if self.ended.load(Relaxed) {
                 return;
+            }
+            if let (true, Ok(seen)) = (busy, &seen) {
+                // The owner of the lock needs a moment. Tasks of several variables are woken by each
+                // look, and would have the thread look again at once.
+                let _ = mem.park(word, *seen, BUSY_NAP);
             }
             // Nobody else may come to wake the streams of a map whose name is gone: each checks the
             // name itself and reports it.

@@ -16,7 +16,7 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     mem::Mem,
-    record::wait::{NAP, Observed},
+    record::wait::{BUSY_NAP, NAP, Observed},
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
 use std::{
@@ -262,10 +262,11 @@ impl Watch {
         let armed = match self.single() {
             _ if !self.unread.is_empty() => Ok(Arming::Changed),
             Some((handle, observed)) => self.set.map().inner.store.arm(handle, observed),
-            None => self
-                .set
-                .note_changed()
-                .map(|()| if self.set.has_changed() { Arming::Changed } else { Arming::Armed }),
+            None => self.set.note_changed().map(|()| match self.set.is_busy() {
+                _ if self.set.has_changed() => Arming::Changed,
+                true => Arming::Busy,
+                false => Arming::Armed,
+            }),
         };
         match armed {
             Err(EngineError::ReadOnly) => Ok(Arming::Armed),
@@ -287,6 +288,7 @@ impl Watch {
         self.set.note_changed()?;
         if !self.set.has_changed() {
             let _sleeping = store.mem().announce_sleep(word);
+            let at_most = if self.set.is_busy() { at_most.min(BUSY_NAP) } else { at_most };
             store.mem().park(word, seen, at_most)?;
         }
         Ok(())

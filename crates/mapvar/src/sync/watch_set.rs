@@ -11,6 +11,7 @@ use mapvar_engine::{
     layout::live,
     mem::Mem,
     record::wait::{NAP, Observed},
+    variable::follow::Asked,
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -47,6 +48,8 @@ pub(super) struct WatchSet {
     ephemeral: BTreeSet<usize>,
     /// Indexes of the variables that may have changed, in the order in which they are looked at.
     changed: VecDeque<usize>,
+    /// Those of which the ring may not tell: a thread owned their lock. They are looked at again.
+    busy: Vec<usize>,
     /// Number of the next entry of the ring.
     next_entry: u64,
     /// The count of `births_wake` before the last search for a single name.
@@ -71,6 +74,7 @@ impl WatchSet {
             by_record: HashMap::new(),
             ephemeral: BTreeSet::new(),
             changed: VecDeque::new(),
+            busy: Vec::new(),
             next_entry: 0,
             births: None,
             next_part: 0,
@@ -174,6 +178,7 @@ impl WatchSet {
         if self.is_single() {
             return self.note_single();
         }
+        self.changed.extend(self.busy.drain(..));
         self.read_ring()?;
         if self.read_only {
             self.sweep(0..self.watched.len())?;
@@ -289,9 +294,11 @@ impl WatchSet {
         for at in range {
             let Some(Some(watched)) = self.watched.get(at) else { continue };
             let Some((handle, observed)) = watched.stand() else { continue };
-            let there = self.read_only || store.ask(handle)?;
-            if !there || !store.is_unchanged(handle, observed) {
+            let asked = if self.read_only { Asked::Told } else { store.ask(handle)? };
+            if asked == Asked::Gone || !store.is_unchanged(handle, observed) {
                 self.changed.push_back(at);
+            } else if asked == Asked::Busy {
+                self.busy.push(at);
             }
         }
         Ok(())
@@ -320,6 +327,9 @@ impl WatchSet {
         let before = watched.handle;
         let change = watched.look(&self.map, ask);
         let (now, owner, gone) = (watched.handle, watched.owner, watched.stand().is_none());
+        if watched.busy {
+            self.busy.push(at);
+        }
         if before != now {
             if let Some(before) = before.filter(|old| self.by_record.get(&old.at) == Some(&at)) {
                 self.by_record.remove(&before.at);
@@ -353,6 +363,11 @@ impl WatchSet {
             self.known.remove(&watched.name);
             self.vacant.push(at);
         }
+    }
+
+    /// Whether a variable is to be looked at again soon, although nothing tells of it.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.busy.is_empty()
     }
 
     /// Whether any of the values is ephemeral. The death of its owner process adds no entry.

@@ -10,7 +10,10 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     record::wait::Observed,
-    variable::{follow::Followed, named::AGAIN},
+    variable::{
+        follow::{Asked, Followed},
+        named::AGAIN,
+    },
 };
 use std::sync::Arc;
 
@@ -25,11 +28,14 @@ pub(super) struct Watched {
     pub(super) observed: Option<Observed>,
     /// The seat token of the owner process of an ephemeral value, else 0.
     pub(super) owner: u64,
+    /// Whether a thread owned the record's lock when the variable was looked at, so that its next
+    /// change may not be told.
+    pub(super) busy: bool,
 }
 
 impl Watched {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, handle: None, observed: None, owner: 0 }
+        Self { name, handle: None, observed: None, owner: 0, busy: false }
     }
 
     /// The record and its last observation, if there are both.
@@ -49,11 +55,16 @@ impl Watched {
             };
             self.handle = handle;
             // Before the look: a change that it does not see is told.
-            if let Some(handle) = handle.filter(|_| ask)
-                && !store.ask(handle)?
-            {
-                self.handle = None;
-                continue;
+            self.busy = false;
+            if let Some(handle) = handle.filter(|_| ask) {
+                match store.ask(handle)? {
+                    Asked::Told => {}
+                    Asked::Busy => self.busy = true,
+                    Asked::Gone => {
+                        self.handle = None;
+                        continue;
+                    }
+                }
             }
             let followed = match handle.map(|handle| store.follow(handle)).transpose() {
                 Ok(followed) => followed,

@@ -14,6 +14,7 @@ use mapvar_engine::{
     layout,
     mem::{Mem, Ordering},
     record::wait::Observed,
+    variable::follow::Asked,
 };
 use std::time::Duration;
 
@@ -58,7 +59,13 @@ fn await_many(store: &Process, count: usize) {
     let mut changed = Vec::new();
     loop {
         for handle in to_look.drain(..) {
-            assert!(store.ask(handle).expect("a look"), "GONE: {handle:?}");
+            loop {
+                match store.ask(handle).expect("a look") {
+                    Asked::Told => break,
+                    Asked::Busy => store.mem().sleep_until_free(handle.lock()),
+                    Asked::Gone => panic!("GONE: {handle:?}"),
+                }
+            }
             if !store.is_unchanged(handle, observed(handle, 3)) && !changed.contains(&handle) {
                 changed.push(handle);
             }
