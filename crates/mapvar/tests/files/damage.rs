@@ -294,10 +294,10 @@ fn each_kind_of_damage_is_found_where_it_is() {
         (
             |r| {
                 let c = r.of_kind(2);
-                r.put(0x4000 + c * 8, 2 | 9 << 8);
+                r.put(0x4000 + c * 8, 2 | 16 << 8);
                 0x4000 + c * 8
             },
-            "of class 9, which is none",
+            "of class 16, which is none",
             &[],
             &[],
         ),
