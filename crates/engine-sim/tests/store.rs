@@ -616,8 +616,8 @@ fn a_chunk_of_more_than_64_records_is_used_to_its_end() {
             .collect::<Vec<_>>()
     };
     let [first] = chunks()[..] else { panic!("{:?}", chunks()) };
-    let header = store.mem().words(first * layout::CHUNK, chunk::WORDS).unwrap();
-    let taken = [0, 1].map(|word| header.load(chunk::BITS + word, Relaxed));
+    let header = store.mem().words(first * layout::CHUNK, layout::chunk::WORDS).unwrap();
+    let taken = [0, 1].map(|word| header.load(layout::chunk::BITS + word, Relaxed));
     assert_eq!(taken, [u64::MAX, (1 << (in_chunk - 64)) - 1]);
     set(in_chunk);
     assert_eq!(chunks().len(), 2);

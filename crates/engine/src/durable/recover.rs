@@ -11,8 +11,8 @@ use crate::{
     index::{Query, inline_bytes},
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
-        chunk, commit, dirty, extent, has_id, incarnation, journal, kind, live, record, ring, room, seat,
-        slot, superblock,
+        chunk, commit, dirty, extent, has_id, incarnation, journal, kind, live, record, ring, room,
+        seat, slot, superblock,
     },
     mem::{
         Load, Mem,
