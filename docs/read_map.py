@@ -17,7 +17,9 @@ import zlib
 CHUNK = 16 << 10
 CHUNK_HEADER = 64
 TABLE, TABLE_WORDS = 0x4000, 256
-VALUE_BYTES = [32, 96, 480, 1008]       # capacity of a slot, by class of the record
+SLOTS = [2] * 8 + [4] * 8               # by class of the record; in a file there are four
+VALUE_BYTES = [32, 64, 128, 224, 320, 480, 736, 1088,
+               32, 64, 112, 192, 288, 448, 624, 960]    # capacity of a slot, by class of the record
 SLOT_HEADER = 32
 BLOCK_NAME = 8                          # offset of the name in its block
 RECORDS = 2                             # kind of a chunk of records
@@ -91,7 +93,7 @@ class Region:
             kind, group = self.chunk(number)
             if kind != RECORDS or group >= len(VALUE_BYTES):
                 continue
-            size = 64 + 4 * (SLOT_HEADER + VALUE_BYTES[group])
+            size = 64 + SLOTS[group] * (SLOT_HEADER + VALUE_BYTES[group])
             for place in range((CHUNK - CHUNK_HEADER) // size):
                 yield number * CHUNK + CHUNK_HEADER + place * size, group
 
@@ -112,7 +114,7 @@ class Region:
             name = self.bytes(self.word(at + 32 + inline - 8) + BLOCK_NAME, length)
         if zlib.crc32(struct.pack("<QQ", ident, meta & 0xffffffff) + name) != meta >> 32:
             raise Damaged(f"the checksum of id and name is wrong in the record at {at:#x}")
-        slot = at + 64 + (state >> 6 & 3) * (SLOT_HEADER + VALUE_BYTES[group])
+        slot = at + 64 + (state >> 6) % SLOTS[group] * (SLOT_HEADER + VALUE_BYTES[group])
         if self.word(slot) != state >> 8 or self.word(slot) == INVALID:
             raise Damaged(f"the value of the record at {at:#x} is not the one published")
         desc = self.word(slot + 8)

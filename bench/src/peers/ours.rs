@@ -22,7 +22,7 @@ impl Store for Ours {
             Place::Memory => Map::options().name(&address),
             Place::Disk => Map::options().file(&address),
         };
-        // A number takes 320 bytes, and the index takes 50 more while it is doubled.
+        // A number takes up to 320 bytes, and the index takes 50 more while it is doubled.
         let each = if bytes <= 8 { 400 } else { 3 * 1024 };
         let map = options.size((count * each) as u64 + (1 << 16)).create()?;
         Ok(Self { map, address, place })

@@ -89,8 +89,8 @@ pub fn value(number: usize) -> Vec<u8> {
 
 /// Creates an honest map with variables of every size, some removed, some flushed; returns handles
 /// to them.
-pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
-    let facts = facts(size, 0, true);
+pub fn populated(size: u64, file: bool, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
+    let facts = facts(size, 0, file);
     let store = formatted(Adversary::new(facts.region, spare), &facts);
     let mut handles = Vec::new();
     for number in 0..NAMES {
@@ -443,12 +443,13 @@ fn resealed<M: Mem>(store: &Store<M>, at: u64) -> Option<()> {
     let mark = header.load(chunk::MARK, Relaxed);
     let chunk_id = header.load(chunk::ID, Relaxed);
     if at % CHUNK < layout::CHUNK_HEADER {
-        let id = if mark >> 32 & 0xff == kind::RECORDS { chunk_id } else { 0 };
+        let has_id = layout::has_id(mark >> 32 & 0xff, (mark >> 40) as usize & 0xff);
+        let id = if has_id { chunk_id } else { 0 };
         let [said, uuid] = [chunk::NUMBER, chunk::UUID].map(|word| header.load(word, Relaxed));
         header.store(chunk::CRC, chunk_crc(mark, said, uuid, id), Relaxed);
         return Some(());
     }
-    let class = (mark >> 40) as usize & 3;
+    let class = (mark >> 40) as usize & (layout::RECORD_CLASSES.len() - 1);
     if mark & 0xffff_ffff != chunk::MAGIC || mark >> 32 & 0xff != kind::RECORDS {
         return None;
     }

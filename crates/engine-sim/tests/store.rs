@@ -556,9 +556,80 @@ fn a_run_in_the_place_of_a_table_is_no_extent() {
     // to be a run.
     let handle = store.find(store.query(b"large")).unwrap().unwrap();
     let words = store.mem().words_mut(handle.at, handle.words()).unwrap();
-    let next = handle.slot(State(words.load(record::STATE, Relaxed)).free_slot());
+    let next = handle.slot(handle.free_slot(State(words.load(record::STATE, Relaxed))));
     words.store(next + slot::DATA, 256 * layout::CHUNK + layout::CHUNK_HEADER, Relaxed);
     store.set_run_head(256, 1).unwrap();
     put(&store, b"large", &large).unwrap();
     assert_eq!(read_value(&store, b"large"), Some(large));
+}
+
+/// A map without a file has records of two slots, and `state` has numbers up to 3 for three of them.
+#[test]
+fn a_forged_number_of_a_slot_leads_to_no_other_record() {
+    let store = heap(1024);
+    for name in [b"a", b"b", b"c"] {
+        put(&store, name, &[0; 30]).unwrap();
+        put(&store, name, name).unwrap();
+    }
+    let find = |name: &[u8]| store.find(store.query(name)).unwrap().unwrap();
+    let handle = find(b"b");
+    assert_eq!((handle.slots(), find(b"c").at - handle.at), (2, layout::record_bytes(0) as u64));
+    let words = store.mem().words_mut(handle.at, handle.words()).unwrap();
+    for forged in 0..64 {
+        let state = State(words.load(record::STATE, Relaxed));
+        let current = state.current();
+        let number = |shift: usize| forged >> shift & 3;
+        let forged = State::new(state.version(), number(0), number(2), number(4));
+        words.store(record::STATE, forged.0, Relaxed);
+        match store.read(handle, |view| view.capture()) {
+            Ok(Seen::Value(captured, _)) => {
+                assert_eq!(forged.current() & 1, current);
+                assert!(captured.unwrap().is(&Raw::bytes(Kind::Bytes, 0, b"b")));
+            }
+            Err(EngineError::Corrupt(..)) => assert_ne!(forged.current() & 1, current),
+            other => panic!("{other:?}"),
+        }
+        assert!(!store.glance(b"b", |desc, _| desc.len()).is_some_and(|(len, _)| len != 1));
+        // The next writer brings it in order.
+        put(&store, b"b", b"b").unwrap();
+        assert_eq!(read_value(&store, b"b"), Some(b"b".to_vec()));
+        for name in [b"a", b"c"] {
+            assert_eq!(read_value(&store, name), Some(name.to_vec()));
+        }
+    }
+    assert!(store.check_once(true, Decoder::NONE.is_message_pack).is_whole());
+}
+
+#[test]
+fn a_chunk_of_more_than_64_records_is_used_to_its_end() {
+    let store = heap(1 << 20);
+    let in_chunk = layout::records_in_chunk(0);
+    assert_eq!(in_chunk, 85);
+    let set = |number: usize| {
+        let name = format!("number {number}");
+        store.set(store.query(name.as_bytes()), &Raw::word(Kind::I64, 1)).unwrap();
+    };
+    (0..in_chunk).for_each(set);
+    let chunks = || {
+        (layout::META_CHUNKS..store.chunk_count().unwrap())
+            .filter(|number| store.chunk_kind(*number).unwrap().0 == layout::kind::RECORDS)
+            .collect::<Vec<_>>()
+    };
+    let [first] = chunks()[..] else { panic!("{:?}", chunks()) };
+    let header = store.mem().words(first * layout::CHUNK, layout::chunk::WORDS).unwrap();
+    let taken = [0, 1].map(|word| header.load(layout::chunk::BITS + word, Relaxed));
+    assert_eq!(taken, [u64::MAX, (1 << (in_chunk - 64)) - 1]);
+    set(in_chunk);
+    assert_eq!(chunks().len(), 2);
+    for number in [70, 3, 84] {
+        let name = format!("number {number}");
+        assert!(store.remove(store.query(name.as_bytes())).unwrap());
+    }
+    assert_eq!(store.space().unwrap().used, (in_chunk - 2) as u64 * layout::record_bytes(0) as u64);
+    assert!(store.check_once(true, Decoder::NONE.is_message_pack).is_whole());
+    ["x", "y", "z"].iter().for_each(|name| {
+        store.set(store.query(name.as_bytes()), &Raw::word(Kind::I64, 1)).unwrap();
+    });
+    assert_eq!(chunks().len(), 2);
+    assert_eq!(names(&store).len(), in_chunk + 1);
 }

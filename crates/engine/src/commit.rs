@@ -224,7 +224,7 @@ impl<M: Mem> Store<M> {
             let lost = || outside(handle.at);
             let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
             let state = State(line.load(record::STATE, Relaxed));
-            let to = state.free_slot();
+            let to = handle.free_slot(state);
             let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
             replaced
                 .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);

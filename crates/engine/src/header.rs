@@ -123,8 +123,8 @@ impl Identity {
 pub const NEW_REGION: u64 = (layout::META_CHUNKS + 2) * layout::CHUNK;
 
 /// Returns how long a region may become for `size` bytes of values: header and index, two spare
-/// chunks, and eight times the size. The factor covers four slots for each variable and the rounding
-/// to record classes. Above 1 MiB it is four, since larger maps are expected to hold larger variables.
+/// chunks, and eight times the size. The factor covers the slots of each variable, four in a file,
+/// and the rounding to record classes. Above 1 MiB it is four, since larger maps are expected to hold larger variables.
 pub fn region_bytes(size: u64) -> Option<u64> {
     let area = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
     let chunks = area.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;

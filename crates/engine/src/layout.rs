@@ -19,10 +19,6 @@ pub const VERSION: u64 = 1;
 pub const LAYOUT: u64 = {
     let parts = [
         CHUNK,
-        RECORD_CLASSES[0] as u64,
-        RECORD_CLASSES[1] as u64,
-        RECORD_CLASSES[2] as u64,
-        RECORD_CLASSES[3] as u64,
         PARTICIPANTS,
         PARTICIPANT_SLOTS as u64,
         TABLE,
@@ -37,16 +33,27 @@ pub const LAYOUT: u64 = {
         EXTENT_CLASSES.len() as u64,
         BLOCK_CLASSES[3] as u64,
         marks::MOST as u64,
+        live::BLOCK_HINT as u64,
+        room::BLOCKS as u64,
     ];
     let mut sum = 0xcbf2_9ce4_8422_2325_u64;
     let mut at = 0;
     while at < parts.len() {
-        // FNV-1a over the numbers.
-        sum = (sum ^ parts[at]).wrapping_mul(0x0000_0100_0000_01b3);
+        sum = mixed(sum, parts[at]);
         at += 1;
+    }
+    let mut class = 0;
+    while class < RECORD_CLASSES.len() {
+        sum = mixed(mixed(sum, RECORD_CLASSES[class] as u64), slots_of(class) as u64);
+        class += 1;
     }
     sum
 };
+
+/// Adds a number to an FNV-1a hash.
+const fn mixed(sum: u64, part: u64) -> u64 {
+    (sum ^ part).wrapping_mul(0x0000_0100_0000_01b3)
+}
 
 /// Words of the header, by index. They never change once the region is published.
 pub mod header {
@@ -152,12 +159,15 @@ pub mod live {
     pub const LOCK_T: u64 = AT + 320;
     /// Number of chunks in the region.
     pub const CHUNKS: usize = 48;
-    /// Where a search for a free chunk, and for a free part of each class, begins: hints only.
+    /// Where a search for a free chunk, and for a free record of each size, begins: hints only. A
+    /// region has records of eight sizes.
     pub const FREE_HINT: usize = 49;
     pub const CLASS_HINT: usize = 50;
-    // 50..=53 records by class, 54..=57 blocks by class; 59 is reserved for more participants
     /// Index words that are not empty: names and tombstones.
     pub const INDEX_USED: usize = 58;
+    // 59 is reserved for more participants.
+    /// Where a search for a free block of each class begins.
+    pub const BLOCK_HINT: usize = 60;
     /// Where a search for a free extent begins: of class 0..=6, then for a run of chunks.
     pub const EXTENT_HINT: usize = 33;
     pub const RUN_HINT: usize = 41;
@@ -185,15 +195,17 @@ pub mod journal {
 /// Counts of free space: hints, exact to within one for each death of an owner of L.
 pub mod room {
     pub const AT: u64 = 0x1240;
-    pub const WORDS: usize = 17;
-    /// Free slots in chunks of records, by class, then in chunks of blocks.
+    pub const WORDS: usize = 21;
+    /// Free records in chunks of records, by size.
     pub const FREE: usize = 0;
-    /// Slots for records in all, free or not: the index has words for as many.
+    /// Records in all, free or not: the index has words for as many.
     pub const RECORDS: usize = 8;
     /// Free extents in chunks of extents, by class.
     pub const EXTENTS: usize = 9;
     /// Removals that left a record behind until a flush, since all of those were last collected.
     pub const LEFT: usize = 16;
+    /// Free blocks in chunks of blocks, by class.
+    pub const BLOCKS: usize = 17;
 }
 
 /// The journal of T: the transaction of its owner. Its entries lie apart, at [`marks::AT`].
@@ -354,9 +366,11 @@ pub mod chunk {
     pub const NUMBER: usize = 1;
     pub const UUID: usize = 2;
     pub const CRC: usize = 3;
-    /// A bit for each allocated part: two words in a chunk of blocks, one in the others.
+    /// A bit for each allocated part: two words in chunks that can have more than 64 parts, those of
+    /// blocks and of records with two slots; one in the others.
     pub const BITS: usize = 4;
-    /// In a chunk of records: a number that no other chunk, and no variable, ever has.
+    /// In a chunk of records with four slots: a number that no other chunk, and no variable, ever
+    /// has.
     pub const ID: usize = 5;
 
     pub const MAGIC: u64 = u32::from_le_bytes(*b"MVCH") as u64;
@@ -382,8 +396,37 @@ pub mod kind {
     pub const TABLE: u64 = 8;
 }
 
-/// Bytes of a value that a record of each class holds inline.
-pub const RECORD_CLASSES: [usize; 4] = [32, 96, 480, 1008];
+/// Bytes of a value that a record of each class holds inline. The records of classes 0 to 7 have two
+/// slots, and those of classes 8 to 15 have four: see [`classes`]. Each size is at most 1.5 times the
+/// one before, is a multiple of 64 bytes, and fills a chunk with little waste.
+pub const RECORD_CLASSES: [usize; 16] =
+    [32, 64, 128, 224, 320, 480, 736, 1088, 32, 64, 112, 192, 288, 448, 624, 960];
+
+/// How many sizes of records a region has.
+pub const RECORD_SIZES: usize = RECORD_CLASSES.len() / 2;
+
+/// Returns the classes of the records of a region, from the smallest to the largest. Without a file
+/// nothing but the current value is ever kept, and a writer needs one more slot. In a file two more
+/// values are kept for recovery.
+pub const fn classes(file: bool) -> std::ops::Range<usize> {
+    if file { RECORD_SIZES..2 * RECORD_SIZES } else { 0..RECORD_SIZES }
+}
+
+/// Returns how many slots a record of `class` has.
+pub const fn slots_of(class: usize) -> usize {
+    if class & RECORD_SIZES == 0 { 2 } else { slot::MOST }
+}
+
+/// Returns the number of a class among those of the same slots.
+pub const fn size_of_class(class: usize) -> usize {
+    class & (RECORD_SIZES - 1)
+}
+
+/// Whether a chunk of this kind and class has an id. No checksum needs the id of another one.
+pub const fn has_id(kind: u64, class: usize) -> bool {
+    kind == kind::RECORDS && slots_of(class) == slot::MOST
+}
+
 /// Bytes of a block of each class, which holds an id and a name that is too long for its record.
 pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1088];
 
@@ -438,7 +481,8 @@ pub mod record {
 
 /// Words of a slot, by index from its first.
 pub mod slot {
-    pub const COUNT: usize = 4;
+    /// The most slots that a record has.
+    pub const MOST: usize = 4;
     pub const VERSION: usize = 0;
     pub const DESC: usize = 1;
     /// Type in bits 32..=63, checksum in 0..=31.
@@ -473,12 +517,12 @@ pub const LONGEST_NAME: usize = 1023;
 
 /// Returns the bytes of one slot of a record of `class`.
 pub const fn slot_bytes(class: usize) -> usize {
-    slot::DATA * 8 + RECORD_CLASSES[class & 3]
+    slot::DATA * 8 + RECORD_CLASSES[class & (RECORD_CLASSES.len() - 1)]
 }
 
 /// Returns the bytes of a record of `class`.
 pub const fn record_bytes(class: usize) -> usize {
-    record::LINE * 8 + slot::COUNT * slot_bytes(class)
+    record::LINE * 8 + slots_of(class) * slot_bytes(class)
 }
 
 /// Returns how many records a chunk of `class` holds.
@@ -545,9 +589,9 @@ pub fn pieces(at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
 }
 
 /// Returns the bit of the record at `at` in its chunk's words `DIRTY` and `FLUSHING`. There is a bit
-/// for each 320 bytes, the size of the smallest record.
+/// for each 320 bytes, the size of the smallest record in a file.
 pub const fn dirty_bit(at: u64) -> u64 {
-    const LEAST: u64 = record_bytes(0) as u64;
+    const LEAST: u64 = record_bytes(classes(true).start) as u64;
     1 << ((at % CHUNK / LEAST) & 63)
 }
 
@@ -604,7 +648,15 @@ impl State {
         Self::new(version, slot, self.a(), self.b())
     }
 
-    /// Returns a slot that is none of current, A and B. One is always free: there are four.
+    /// Returns the slot that a writer takes in a record with so many slots: of two, where A and B
+    /// are not used, the one that is not current. A forged state may name a slot that the record
+    /// does not have; its lowest bit counts.
+    #[inline]
+    pub const fn free_slot_of(self, slots: usize) -> usize {
+        if slots == 2 { (self.current() & 1) ^ 1 } else { self.free_slot() }
+    }
+
+    /// Returns a slot that is none of current, A and B, in a record with four slots.
     pub const fn free_slot(self) -> usize {
         // By a table: a computation took a tenth of a set.
         const FREE: [u8; 64] = {
@@ -712,12 +764,13 @@ impl Meta {
     #[inline]
     pub const fn class_of_named(self, name_len: usize) -> Option<usize> {
         // The bits of a valid class are those that may differ.
-        let others = (self.0 ^ Self::new(name_len, 0, 0).0) & 0xffff_fcff;
-        if others == 0 { Some(self.class() & 3) } else { None }
+        const CLASS: u64 = RECORD_CLASSES.len() as u64 - 1;
+        let others = (self.0 ^ Self::new(name_len, 0, 0).0) & (0xffff_ffff & !(CLASS << 8));
+        if others == 0 { Some(self.class() & CLASS as usize) } else { None }
     }
 }
 
-const _: () = assert!(RECORD_CLASSES.len() == 4, "a class has two bits");
+const _: () = assert!(RECORD_SIZES.is_power_of_two(), "the bits of a class are masked");
 
 /// A word of the index: `fingerprint:24 | record:40`, the record as its offset in the region / 64.
 pub mod index_word {
@@ -773,11 +826,41 @@ mod tests {
 
     #[test]
     fn sizes_of_the_classes() {
-        let records: Vec<_> = (0..4).map(|c| (record_bytes(c), records_in_chunk(c))).collect();
-        assert_eq!(records, [(320, 51), (576, 28), (2112, 7), (4224, 3)]);
+        let records = |file: bool| -> Vec<_> {
+            classes(file).map(|c| (record_bytes(c), records_in_chunk(c))).collect()
+        };
+        let two = [
+            (192, 85),
+            (256, 63),
+            (384, 42),
+            (576, 28),
+            (768, 21),
+            (1088, 15),
+            (1600, 10),
+            (2304, 7),
+        ];
+        assert_eq!(records(false), two);
+        let four = [
+            (320, 51),
+            (448, 36),
+            (640, 25),
+            (960, 17),
+            (1344, 12),
+            (1984, 8),
+            (2688, 6),
+            (4032, 4),
+        ];
+        assert_eq!(records(true), four);
+        for sizes in [two, four] {
+            for (bytes, count) in sizes {
+                assert!(bytes % 64 == 0);
+                let waste = CHUNK as usize - CHUNK_HEADER as usize - bytes * count;
+                assert!(waste <= 512, "{bytes}: {waste} bytes of a chunk are wasted");
+            }
+            assert!(sizes.windows(2).all(|pair| pair[1].0 * 2 <= pair[0].0 * 3), "{sizes:?}");
+        }
         let blocks: Vec<_> = (0..4).map(blocks_in_chunk).collect();
         assert_eq!(blocks, [127, 63, 31, 15]);
-        assert!(records.iter().all(|(bytes, _)| bytes % 64 == 0));
     }
 
     #[test]
@@ -840,7 +923,7 @@ mod tests {
 
     #[test]
     fn records_of_a_chunk_have_dirty_bits_of_their_own() {
-        for class in 0..4 {
+        for class in classes(true) {
             let mut all = 0;
             for number in 0..records_in_chunk(class) {
                 let at = 7 * CHUNK + CHUNK_HEADER + (number * record_bytes(class)) as u64;

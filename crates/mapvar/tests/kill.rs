@@ -245,7 +245,8 @@ fn storm(name: &str, map: &Map, part: usize) {
     map.clear().unwrap();
     assert_eq!(map.count().unwrap(), 0);
     let kept = map.stat().unwrap().used;
-    assert_eq!(kept, 2 * 320, "two Atomics keep their records, and nothing else does");
+    let record = if name.contains(['/', '\\']) { 320 } else { 192 };
+    assert_eq!(kept, 2 * record, "two Atomics keep their records, and nothing else does");
     let fresh = Map::options().name(unique("fresh")).size(1 << 18).max_size(1).create().unwrap();
     let (fit, fits) = (capacity(map), capacity(&fresh));
     assert!(fit > fits / 2, "{fit} variables fit, {fits} in a fresh map");

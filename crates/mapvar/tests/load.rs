@@ -35,8 +35,8 @@ const READERS: usize = 10;
 const SHARED: u64 = 20;
 /// Variables that only one writer writes, per writer.
 const OWN: usize = 3;
-/// Maximum space of one variable without its extents: a record and four slots.
-const PLACE: u64 = 128 + 4 * 1024;
+/// Maximum space of one variable without its extents: the largest record, in a file.
+const PLACE: u64 = 4032;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

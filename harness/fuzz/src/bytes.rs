@@ -75,14 +75,14 @@ impl Change {
             6 | 7 => {
                 let at = layout::table_word(random.below(places.chunks + 1));
                 let word = random.below(10)
-                    | random.below(9) << 8
+                    | random.below(18) << 8
                     | random.of(&[0, 0, 1, 2, 3, 7, u64::from(u32::MAX), places.chunks]) << 32;
                 return Self::Word(at, word, false);
             }
             8 => {
                 let at = random.below(places.chunks) * CHUNK + random.below(8) * 8;
                 if at.is_multiple_of(CHUNK) && random.one_in(2) {
-                    let mark = chunk::MAGIC | random.below(10) << 32 | random.below(9) << 40;
+                    let mark = chunk::MAGIC | random.below(10) << 32 | random.below(18) << 40;
                     return Self::Word(at, mark, sealed);
                 }
                 at
@@ -93,7 +93,7 @@ impl Change {
                 if word == record::META && random.one_in(2) {
                     let len = random.of(&[0, 1, 8, 24, 25, 32, 33, 900, 1023, 1024, 0xffff]);
                     let flags = random.of(&[0, 1, 2, 0xff]);
-                    let class = random.of(&[class as u64, 0, 1, 2, 3, 4, 0xff]);
+                    let class = random.of(&[class as u64, 0, 1, 7, 8, 9, 15, 16, 0xff]);
                     return Self::Word(at + 24, len << 16 | class << 8 | flags, sealed);
                 }
                 at + word as u64 * 8
@@ -111,7 +111,7 @@ impl Change {
                         0 => random.below(40),
                         1 => random.word() >> 16,
                         2 => random.below(20_000),
-                        _ => random.of(&[8, 32, 96, 480, 1008, 1009, 1 << 20, 1 << 40]),
+                        _ => random.of(&[8, 32, 96, 480, 960, 1088, 1089, 1 << 20, 1 << 40]),
                     };
                     let kind = random.of(&[1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 255]);
                     return Self::Word(desc, len << 16 | kind << 8 | random.below(4), sealed);

@@ -63,21 +63,23 @@ impl Places {
             Self { chunks, index: (root.at, root.lines.min(1 << 12) * 8), ..Self::default() };
         for number in 2..chunks {
             let said = word(layout::table_word(number));
-            let (found, class) = (said & 0xff, (said >> 8) as usize & 3);
+            let (found, class) = (said & 0xff, (said >> 8) as usize & 0xff);
             let base = number * CHUNK + layout::CHUNK_HEADER;
-            let taken = word(number * CHUNK + layout::chunk::BITS as u64 * 8);
+            let bits = [0, 8].map(|at| word(number * CHUNK + layout::chunk::BITS as u64 * 8 + at));
             match found {
                 kind::RECORDS => {
+                    let class = class & (layout::RECORD_CLASSES.len() - 1);
                     for within in 0..layout::records_in_chunk(class) {
                         // The records in use, and the chunk's last one.
-                        if taken >> within & 1 != 0 || within == layout::records_in_chunk(class) - 1
-                        {
+                        let taken = bits[within / 64] >> (within % 64) & 1 != 0;
+                        if taken || within == layout::records_in_chunk(class) - 1 {
                             let at = base + (within * layout::record_bytes(class)) as u64;
                             places.records.push((at, class));
                         }
                     }
                 }
                 kind::BLOCKS => {
+                    let class = class & 3;
                     for within in (0..layout::blocks_in_chunk(class)).take(4) {
                         let at = base + (within * layout::BLOCK_CLASSES[class]) as u64;
                         places.blocks.push(at);

@@ -45,7 +45,7 @@ impl Targets {
         let mut records = Vec::new();
         for number in layout::META_CHUNKS..chunks {
             let said = image.get((layout::table_word(number) / 8) as usize).copied().unwrap_or(0);
-            let class = (said >> 8) as usize & 3;
+            let class = (said >> 8) as usize & (layout::RECORD_CLASSES.len() - 1);
             if said & 0xff == kind::RECORDS {
                 for within in 0..layout::records_in_chunk(class) {
                     let at = number * CHUNK

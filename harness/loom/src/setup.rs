@@ -139,7 +139,7 @@ impl Region {
             line + layout::record::LINE + number * (layout::slot_bytes(CLASS) / 8)
         };
         let mut region = self.hot([line + layout::record::STATE]);
-        for number in 0..layout::slot::COUNT {
+        for number in 0..layout::slots_of(CLASS) {
             let first = slot(number);
             let data = first + layout::slot::DATA;
             region = region.hot([first + layout::slot::VERSION, data, data + 1]);
@@ -152,7 +152,7 @@ impl Region {
     /// because the slots are fresh.
     pub fn descriptions(self, record: u64) -> Self {
         let line = record as usize / 8;
-        let slots = (0..layout::slot::COUNT).map(move |number| {
+        let slots = (0..layout::slots_of(CLASS)).map(move |number| {
             line + layout::record::LINE
                 + number * (layout::slot_bytes(CLASS) / 8)
                 + layout::slot::DESC
@@ -192,7 +192,8 @@ impl Region {
             .cold(bits)
             .cold(chunks)
             .cold([live(layout::live::BIRTHS), live(layout::live::FREE_HINT)])
-            .cold(live(layout::live::CLASS_HINT)..=live(layout::live::INDEX_USED));
+            .cold(live(layout::live::CLASS_HINT)..=live(layout::live::INDEX_USED))
+            .cold((0..4).map(|class| live(layout::live::BLOCK_HINT + class)));
         region.locks.push(layout::live::LOCK_L);
         region
     }
@@ -238,7 +239,7 @@ pub enum Got {
 }
 
 /// Bytes of a value that needs the next larger class of record.
-pub const LARGE: usize = 120;
+pub const LARGE: usize = 112;
 
 fn bytes(value: u64) -> [u8; 16] {
     (u128::from(value) << 64 | u128::from(value)).to_le_bytes()

@@ -110,8 +110,11 @@ impl Region {
     pub(crate) fn extent(&self, name: &str) -> Option<usize> {
         let record = self.record(name)?;
         let class = self.word(record / CHUNK * CHUNK) >> 40 & 0xff;
-        let slot = 32 + [32, 96, 480, 1_008].get(class as usize)?;
-        let current = self.word(record) >> 6 & 3;
+        // Classes with two slots, and then those with four.
+        const ROOM: [usize; 16] =
+            [32, 64, 128, 224, 320, 480, 736, 1_088, 32, 64, 112, 192, 288, 448, 624, 960];
+        let slot = 32 + ROOM.get(class as usize)?;
+        let current = self.word(record) >> 6 & if class < 8 { 1 } else { 3 };
         let slot = record + 64 + current as usize * slot;
         let in_extent = self.word(slot + 8) & 1 == 1;
         in_extent.then(|| self.word(slot + 32) as usize)

@@ -72,7 +72,7 @@ impl<M: Mem> Store<M> {
                         && number < chunks
                         && let (kind::RECORDS, class) = self.chunk_kind(number)?
                     {
-                        found.push((number, class & 3));
+                        found.push((number, class & (layout::RECORD_CLASSES.len() - 1)));
                     }
                 }
             }

@@ -324,7 +324,7 @@ impl<M: Mem> Store<M> {
         let Some(kind) = Kind::of(desc.kind()) else { return Ok(()) };
         let raw = Raw { kind: desc.kind(), ..Raw::word(kind, word) };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
-        let number = state.free_slot();
+        let number = handle.free_slot(state);
         let _ = self.fill_slot(handle.slot_at(number), version, &raw, false).ok_or_else(lost)?;
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
         self.publish(line, ByHandle { mem: &self.mem, handle }, state, version, number, false);

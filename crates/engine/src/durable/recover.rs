@@ -11,8 +11,8 @@ use crate::{
     index::{Query, inline_bytes},
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
-        chunk, commit, dirty, extent, incarnation, journal, kind, live, record, ring, room, seat,
-        slot, superblock,
+        chunk, commit, dirty, extent, has_id, incarnation, journal, kind, live, record, ring, room,
+        seat, slot, superblock,
     },
     mem::{
         Load, Mem,
@@ -57,7 +57,7 @@ impl Kinds {
     /// Returns number and class of each chunk of records.
     fn of_records(&self) -> impl Iterator<Item = (u64, usize)> {
         let records = self.0.iter().filter(|(_, found, _)| u64::from(*found) == kind::RECORDS);
-        records.map(|(number, _, class)| (u64::from(*number), usize::from(*class) & 3))
+        records.map(|(number, _, class)| (u64::from(*number), usize::from(*class)))
     }
 }
 
@@ -207,12 +207,16 @@ impl<M: Mem> Store<M> {
         if mark & 0xffff_ffff != chunk::MAGIC || mark >> 48 != 0 {
             return Ok(NONE);
         }
-        let id = if found == kind::RECORDS { header.load(chunk::ID, Relaxed) } else { 0 };
+        let id = if has_id(found, class as usize) { header.load(chunk::ID, Relaxed) } else { 0 };
         let good = header.load(chunk::NUMBER, Relaxed) == number
             && header.load(chunk::UUID, Relaxed) == self.uuid
             && header.load(chunk::CRC, Relaxed) == chunk_crc(mark, number, self.uuid, id);
-        let known =
-            found == kind::RUN && class == 0 || SizeClass::of(found, class as usize).is_some();
+        let known = match found {
+            kind::RUN => class == 0,
+            // No file has records of which recovery could lose the durable slot.
+            kind::RECORDS => layout::classes(true).contains(&(class as usize)),
+            _ => SizeClass::of(found, class as usize).is_some(),
+        };
         Ok(if good && known { ((found as u8, class as u8), id) } else { NONE })
     }
 
@@ -226,14 +230,14 @@ impl<M: Mem> Store<M> {
     ) -> Result<u8, EngineError> {
         let plain = Handle::new(at, 0, class, false);
         let words = self.mem.words(at, plain.words()).ok_or_else(|| outside(at))?;
-        for number in 0..slot::COUNT {
+        for number in 0..plain.slots() {
             let seal = words.load(plain.slot(number) + slot::SEAL, Relaxed);
             scan.note_epoch(seal);
         }
         let Some(handle) = self.good_record(scan, at, class)? else { return Ok(0) };
         scan.greatest_id = scan.greatest_id.max(handle.id);
         let mut mask = 0;
-        for number in 0..slot::COUNT {
+        for number in 0..handle.slots() {
             let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
             if seal == 0 {
                 continue;
@@ -546,12 +550,13 @@ impl<M: Mem> Store<M> {
             let words = self.dirty_words(number)?;
             (0..dirty::WORDS).for_each(|word| words.store(word, 0, Relaxed));
             let places = layout::records_in_chunk(class) as u64;
-            counts.fetch_add(room::FREE + class, places, Relaxed);
+            counts.fetch_add(room::FREE + layout::size_of_class(class), places, Relaxed);
             counts.fetch_add(room::RECORDS, places, Relaxed);
         }
         live.store(live::CHUNKS, scan.chunks, Relaxed);
         live.store(live::FREE_HINT, layout::META_CHUNKS, Relaxed);
-        (0..8).for_each(|class| live.store(live::CLASS_HINT + class, 0, Relaxed));
+        (0..layout::RECORD_SIZES).for_each(|size| live.store(live::CLASS_HINT + size, 0, Relaxed));
+        (0..BLOCK_CLASSES.len()).for_each(|class| live.store(live::BLOCK_HINT + class, 0, Relaxed));
         (0..EXTENT_CLASSES.len())
             .for_each(|class| live.store(live::EXTENT_HINT + class, 0, Relaxed));
         live.store(live::RUN_HINT, 0, Relaxed);
@@ -591,7 +596,7 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(at, plain.words()).ok_or_else(|| outside(at))?;
         // The kept slot is not written: an interrupted recovery must find it again.
         let kept = found.map(|(_, number, _)| number);
-        for number in (0..slot::COUNT).filter(|number| Some(*number) != kept) {
+        for number in (0..plain.slots()).filter(|number| Some(*number) != kept) {
             let slot = plain.slot(number);
             // Only if it is not wiped yet: an unchanged page need not be written.
             let wiped = words.load(slot + slot::SEAL, Relaxed) == 0
@@ -658,7 +663,7 @@ impl<M: Mem> Store<M> {
         let handle = Handle::new(at, id, class, meta.atomic());
         let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
         let mut newest: Option<(u64, usize, u64)> = None;
-        for number in (0..slot::COUNT).filter(|number| mask >> number & 1 != 0) {
+        for number in (0..handle.slots()).filter(|number| mask >> number & 1 != 0) {
             let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
             let version = words.load(handle.slot(number) + slot::VERSION, Relaxed);
             if seal != 0 && seal <= epoch && newest.is_none_or(|(best, ..)| version > best) {
@@ -756,7 +761,7 @@ impl<M: Mem> Store<M> {
     /// Builds the index of these variables. Of two with one name, the younger gets it.
     fn index_all(&self, present: &[Handle]) -> Result<(), EngineError> {
         let counts = self.mem.words(room::AT, room::WORDS).ok_or_else(|| outside(room::AT))?;
-        let places = counts.load(room::RECORDS, Relaxed).min(self.mem.size() / 320);
+        let places = counts.load(room::RECORDS, Relaxed).min(self.most_records());
         match self.make_index_fit(places) {
             Err(EngineError::Full { needed, .. }) => {
                 let seen = self.chunk_count()?;

@@ -70,7 +70,7 @@ impl<M: Mem> Store<M> {
             return ChunkHeader::None;
         }
         let (kind, class) = (mark >> 32 & 0xff, (mark >> 40) as usize & 0xff);
-        let id = if kind == kind::RECORDS { id } else { 0 };
+        let id = if layout::has_id(kind, class) { id } else { 0 };
         if crc != chunk_crc(mark, said, uuid, id) {
             ChunkHeader::Bad("the checksum of the chunk's header is wrong")
         } else if said != number {

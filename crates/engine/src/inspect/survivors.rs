@@ -147,11 +147,14 @@ impl<M: Mem> Store<M> {
         mut lost: Option<&mut Vec<Lost>>,
     ) {
         let base = number * CHUNK;
-        let taken = self.mem().words(base, chunk::WORDS).map_or(0, |words| {
-            // Only a valid header says which records are allocated.
-            let whole = matches!(self.chunk_says(number), ChunkHeader::Good(..));
-            if whole { words.load(chunk::BITS, Relaxed) } else { 0 }
-        });
+        // Only a valid header says which records are allocated.
+        let whole = matches!(self.chunk_says(number), ChunkHeader::Good(..));
+        let header = self.mem().words(base, chunk::WORDS).filter(|_| whole);
+        let is_taken = |within: usize| {
+            header.is_some_and(|words| {
+                words.load(chunk::BITS + within / 64, Relaxed) >> (within % 64) & 1 != 0
+            })
+        };
         for within in 0..layout::records_in_chunk(class) {
             let at = base + layout::CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
             let (at, what, variable) = match self.place(at, class) {
@@ -160,7 +163,7 @@ impl<M: Mem> Store<M> {
                     continue;
                 }
                 RecordState::Free { atomic: false }
-                    if taken >> within & 1 != 0 && !self.is_journalled(at) =>
+                    if is_taken(within) && !self.is_journalled(at) =>
                 {
                     (at, "its location is allocated, and holds nothing", None)
                 }
@@ -194,7 +197,7 @@ impl<M: Mem> Store<M> {
             let words = self.mem().words(handle.slot_at(number), slot::LEAST);
             words.map_or(slot::INVALID, |words| words.load(slot::VERSION, Relaxed))
         };
-        let current = state.current();
+        let current = handle.current(state);
         let published = version(current) == state.version();
         let flaw = if published {
             match self.held(handle, current, is_message_pack) {
@@ -208,7 +211,7 @@ impl<M: Mem> Store<M> {
             (handle.at, "the version of its value is not the one published".into())
         };
         // A version above the published one was never published.
-        let mut others: Vec<usize> = (0..slot::COUNT)
+        let mut others: Vec<usize> = (0..handle.slots())
             .filter(|number| version(*number) != slot::INVALID && version(*number) > 0)
             .filter(|number| !published || version(*number) < state.version())
             .collect();

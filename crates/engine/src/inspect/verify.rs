@@ -386,7 +386,8 @@ impl<'a, M: Mem> Pass<'a, M> {
             ChunkHeader::None => self.fault(at, format!("chunk {number} has no header"), stamp),
         }
         let places = match said {
-            kind::RECORDS if class < layout::RECORD_CLASSES.len() => {
+            // Of the classes of a map with a file, or of those of a map without one.
+            kind::RECORDS if layout::classes(self.store.file).contains(&class) => {
                 layout::records_in_chunk(class)
             }
             kind::BLOCKS if class < layout::BLOCK_CLASSES.len() => layout::blocks_in_chunk(class),
@@ -446,7 +447,8 @@ impl<'a, M: Mem> Pass<'a, M> {
                 || [record::STATE, record::ID, record::META].map(|word| line.load(word, Acquire));
             let before = stamp();
             let place = self.store.place(at, class);
-            let taken = self.word(base + chunk::BITS as u64 * 8) >> within & 1 != 0;
+            let bits = base + (chunk::BITS + within / 64) as u64 * 8;
+            let taken = self.word(bits) >> (within % 64) & 1 != 0;
             match place {
                 RecordState::Free { atomic } => {
                     if taken && !atomic && !self.is_under_way(at) {
@@ -461,9 +463,8 @@ impl<'a, M: Mem> Pass<'a, M> {
                 RecordState::Retired(handle, name) => self.name(handle, &name, before),
             }
             if !taken && !self.is_under_way(at) {
-                let at = base + chunk::BITS as u64 * 8;
                 let what = format!("record {within} is marked free, and is in use");
-                self.fault(at, what, before);
+                self.fault(bits, what, before);
             }
         }
     }
@@ -524,7 +525,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         if handle.atomic {
             return;
         }
-        for number in 0..slot::COUNT {
+        for number in 0..handle.slots() {
             let at = handle.slot_at(number);
             let Some(words) = self.store.mem.words(at, slot::LEAST) else { continue };
             let version = words.load(slot::VERSION, Acquire);

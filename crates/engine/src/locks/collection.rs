@@ -59,7 +59,7 @@ impl<M: Mem> Store<M> {
         // bit. In the other order both could be missed, and a record erased that the flush has
         // sealed.
         let chosen = words_of_chunk.load(dirty::FLUSHING, Acquire) & bit != 0;
-        if (0..slot::COUNT).all(|number| seal(number) == 0) {
+        if (0..handle.slots()).all(|number| seal(number) == 0) {
             // If no flush is about to seal it either, no file knows of the variable.
             return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });
         }
@@ -79,7 +79,7 @@ impl<M: Mem> Store<M> {
         let id = words.load(record::ID, Acquire);
         let valid =
             |number| words.load(handle.slot(number) + slot::VERSION, Acquire) != slot::INVALID;
-        let mut left = (0..slot::COUNT).filter(|number| valid(*number));
+        let mut left = (0..handle.slots()).filter(|number| valid(*number));
         let kept = match (left.next(), left.next()) {
             // A death after the other slots were cleared: the kept one is the only valid slot.
             // `state` may already be an epoch.
@@ -91,7 +91,7 @@ impl<M: Mem> Store<M> {
         self.mem.fence(Release);
         self.wake_waiters(handle);
         self.unlink(handle.at)?;
-        for number in (0..slot::COUNT).filter(|number| *number != kept) {
+        for number in (0..handle.slots()).filter(|number| *number != kept) {
             let at = handle.slot(number);
             words.store(at + slot::VERSION, slot::INVALID, Relaxed);
             // SYNC POINT S2.
@@ -135,7 +135,7 @@ impl<M: Mem> Store<M> {
                 // The index word goes before the block: finding the word needs the name, which may
                 // lie in the block.
                 self.unlink(at)?;
-                for number in 0..slot::COUNT {
+                for number in 0..handle.slots() {
                     if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {
                         // Without an id the record owns nothing. An extent that a reader has pinned
                         // stays, and a sweep frees it later.

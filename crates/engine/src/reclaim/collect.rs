@@ -81,11 +81,12 @@ impl<M: Mem> Store<M> {
         let mut freed = 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
+            let class = class & (layout::RECORD_CLASSES.len() - 1);
             let base = number * layout::CHUNK + layout::CHUNK_HEADER;
-            for within in 0..layout::records_in_chunk(class & 3) {
-                let at = base + (within * record_bytes(class & 3)) as u64;
+            for within in 0..layout::records_in_chunk(class) {
+                let at = base + (within * record_bytes(class)) as u64;
                 if self.is_over(at)? && self.free_retired_record(at)? {
-                    freed += record_bytes(class & 3) as u64;
+                    freed += record_bytes(class) as u64;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! One record: four slots, and the word that publishes one of them. No function here waits for a
+//! One record: its slots, and the word that publishes one of them. No function here waits for a
 //! lock.
 
 pub mod owner;

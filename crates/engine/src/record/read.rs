@@ -114,10 +114,10 @@ impl<'a, M: Mem> Place<M::Words<'a>> for ByHandle<'a, M> {
 }
 
 /// The place of a record, checked when it was found: by a handle's packed word.
-pub type Spot<K> = mapvar_os::Spot<K, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
+pub type Spot<K> = mapvar_os::Spot<K, { record::LINE }, { slot::MOST }, { slot::LEAST }>;
 
 /// A record at a [`Spot`].
-pub type Here<'a> = mapvar_os::Here<'a, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
+pub type Here<'a> = mapvar_os::Here<'a, { record::LINE }, { slot::MOST }, { slot::LEAST }>;
 
 impl<'a> Place<Words<'a>> for Here<'a> {
     #[inline(always)]

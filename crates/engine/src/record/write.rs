@@ -40,6 +40,8 @@ pub(crate) trait RecordMut<W>: Copy {
     /// Returns its line; `None` if that is not mapped for writing.
     fn line(self) -> Option<W>;
     fn slot(self, number: usize) -> Self::Slot;
+    /// Returns the slot that a writer takes.
+    fn free_slot(self, state: State) -> usize;
     /// Returns its offset in the region.
     fn at(self) -> u64;
     fn is_atomic(self) -> bool;
@@ -83,6 +85,11 @@ impl<'a, M: Mem> RecordMut<M::WordsMut<'a>> for ByHandle<'a, M> {
     #[inline(always)]
     fn slot(self, number: usize) -> SlotAt<'a, M> {
         SlotAt { mem: self.mem, at: self.handle.slot_at(number) }
+    }
+
+    #[inline(always)]
+    fn free_slot(self, state: State) -> usize {
+        self.handle.free_slot(state)
     }
 
     #[inline(always)]
@@ -146,7 +153,7 @@ impl<M: Mem> Store<M> {
                 return Some((refused, Replaced::NOTHING));
             }
         }
-        let number = state.free_slot();
+        let number = record.free_slot(state);
         // The base keeps it above the versions that an earlier incarnation gave out and never made
         // durable.
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
@@ -274,13 +281,13 @@ impl<M: Mem> Store<M> {
         let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
         let state = State(line.load(record::STATE, Relaxed));
         let kept = [
-            Some(state.current()),
-            former.map(State::current),
+            Some(handle.current(state)),
+            former.map(|state| handle.current(state)),
             self.file.then_some(state.a()),
             self.file.then_some(state.b()),
         ];
         let mut stale = Vec::new();
-        for number in (0..slot::COUNT).filter(|number| !kept.contains(&Some(*number))) {
+        for number in (0..handle.slots()).filter(|number| !kept.contains(&Some(*number))) {
             let Some(slot) = self.mem.words_mut(handle.slot_at(number), slot::LEAST) else {
                 continue;
             };
@@ -300,8 +307,8 @@ impl<M: Mem> Store<M> {
     pub(crate) fn has_stale(&self, handle: Handle) -> bool {
         let Some(words) = self.mem.words(handle.at, handle.words()) else { return false };
         let state = State(words.load(record::STATE, Relaxed));
-        (0..slot::COUNT)
-            .filter(|number| *number != state.current())
+        (0..handle.slots())
+            .filter(|number| *number != handle.current(state))
             .filter(|number| !self.file || (*number != state.a() && *number != state.b()))
             .any(|number| Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent())
     }

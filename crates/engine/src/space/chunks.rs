@@ -7,7 +7,7 @@ use crate::{
     header::chunk_crc,
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, dirty,
-        kind, live, record, room,
+        has_id, kind, live, record, room, size_of_class,
     },
     mem::{
         Load, Mem,
@@ -54,15 +54,15 @@ impl SizeClass {
     }
 
     pub(crate) fn records(class: usize) -> Self {
-        let class = class & 3;
-        let bytes = layout::record_bytes(class);
-        Self::new(kind::RECORDS, class, bytes, live::CLASS_HINT + class, room::FREE + class)
+        let class = class & (RECORD_CLASSES.len() - 1);
+        let (bytes, size) = (layout::record_bytes(class), size_of_class(class));
+        Self::new(kind::RECORDS, class, bytes, live::CLASS_HINT + size, room::FREE + size)
     }
 
     pub(crate) fn blocks(class: usize) -> Self {
         let class = class & 3;
         let bytes = BLOCK_CLASSES.get(class).map_or(1024, |bytes| *bytes);
-        Self::new(kind::BLOCKS, class, bytes, live::CLASS_HINT + 4 + class, room::FREE + 4 + class)
+        Self::new(kind::BLOCKS, class, bytes, live::BLOCK_HINT + class, room::BLOCKS + class)
     }
 
     /// Returns the size class of extents of `class`.
@@ -247,7 +247,7 @@ impl<M: Mem> Store<M> {
         }
         if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
             let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
-            prepare(places.min(self.mem.size() / 320))?;
+            prepare(places.min(self.most_records()))?;
         }
         if let Some(number) = self.free_run(1)? {
             // Counted before the chunk is divided. After a death in between, the next search finds
@@ -263,6 +263,11 @@ impl<M: Mem> Store<M> {
             return self.space_in(number, cut);
         }
         if expected { Ok(None) } else { search() }
+    }
+
+    /// Returns a bound of the number of records: the counts in the region may be forged.
+    pub(crate) fn most_records(&self) -> u64 {
+        self.mem.size() / layout::record_bytes(layout::classes(self.file).start) as u64
     }
 
     fn counts(&self) -> Result<M::WordsMut<'_>, EngineError> {
@@ -327,8 +332,8 @@ impl<M: Mem> Store<M> {
         words.store(chunk::MARK, mark, Relaxed);
         words.store(chunk::NUMBER, number, Relaxed);
         words.store(chunk::UUID, self.uuid, Relaxed);
-        let id = if cut.kind == kind::RECORDS { self.new_id()? } else { 0 };
-        if cut.kind == kind::RECORDS {
+        let id = if has_id(cut.kind, cut.class) { self.new_id()? } else { 0 };
+        if id != 0 {
             words.store(chunk::ID, id, Relaxed);
         }
         words.store(chunk::CRC, chunk_crc(mark, number, self.uuid, id), Relaxed);

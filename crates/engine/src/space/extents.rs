@@ -200,7 +200,7 @@ impl<M: Mem> Store<M> {
         if found & !record::RETIRED != id || !self.records_lie_at(handle)? {
             return Ok(false);
         }
-        for number in 0..slot::COUNT {
+        for number in 0..handle.slots() {
             let slot_at = handle.slot_at(number);
             let slot = self.mem.words(slot_at, slot::LEAST).ok_or_else(|| outside(slot_at))?;
             if Desc(slot.load(slot::DESC, Acquire)).is_extent()

@@ -122,7 +122,7 @@ impl<M: Mem> Store<M> {
         let (layout::kind::RECORDS, class) = self.chunk_kind(cursor.chunk)? else {
             return Ok(None);
         };
-        let class = class & 3;
+        let class = class & (layout::RECORD_CLASSES.len() - 1);
         let base = cursor.chunk * layout::CHUNK + layout::CHUNK_HEADER;
         while cursor.within < layout::records_in_chunk(class) {
             let at = base + (cursor.within * record_bytes(class)) as u64;

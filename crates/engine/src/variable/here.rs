@@ -15,7 +15,7 @@ use crate::{
 use mapvar_os::{Grip, WordsMut};
 
 /// A record at a [`Spot`](crate::record::read::Spot), in a map that may be written to.
-type HereMut<'a> = mapvar_os::HereMut<'a, { record::LINE }, { slot::COUNT }, { slot::LEAST }>;
+type HereMut<'a> = mapvar_os::HereMut<'a, { record::LINE }, { slot::MOST }, { slot::LEAST }>;
 
 #[derive(Clone, Copy)]
 pub(crate) struct SlotHere<'a> {
@@ -47,6 +47,11 @@ impl<'a> RecordMut<WordsMut<'a>> for HereMut<'a> {
     #[inline(always)]
     fn slot(self, number: usize) -> SlotHere<'a> {
         SlotHere { here: self, number }
+    }
+
+    #[inline(always)]
+    fn free_slot(self, state: State) -> usize {
+        state.free_slot_of(self.parts())
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@ use crate::{
     reclaim::grow::Space,
     space::chunks::{Allocation, SizeClass},
     store::Store,
-    value::{Payload, Raw},
+    value::{Kind, Payload, Raw},
 };
 
 /// The outcome of an insertion.
@@ -39,7 +39,7 @@ impl<M: Mem> Store<M> {
         atomic: bool,
     ) -> Result<Inserted, EngineError> {
         let (space, bytes) = (Space::Reclaimed, BYTES);
-        if raw.inline_len() > layout::RECORD_CLASSES[3] {
+        if self.class_of(raw.inline_len()).is_none() {
             // Inserted as a removed variable, whose value the caller then sets as any other: an
             // extent needs a record that it belongs to.
             let made =
@@ -70,7 +70,7 @@ impl<M: Mem> Store<M> {
         if let Some(found) = self.find(query)? {
             return Ok(Inserted::Found(found));
         }
-        let (wanted, least) = classes_for(raw);
+        let (wanted, least) = self.classes_for(raw);
         let flags = if atomic { record::ATOMIC } else { 0 };
         let inline = inline_bytes(Meta::new(0, 0, flags));
         let block = if query.name.len() > inline {
@@ -132,7 +132,7 @@ impl<M: Mem> Store<M> {
         }
         let meta = Meta::new(query.name.len(), room.class, flags);
         words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
-        for number in 1..slot::COUNT {
+        for number in 1..handle.slots() {
             words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
             // The slot forgets the extents of the record's former variable. One of them may soon
@@ -173,7 +173,7 @@ impl<M: Mem> Store<M> {
         wanted: usize,
         least: usize,
     ) -> Result<Allocation, EngineError> {
-        for class in (wanted..RECORD_CLASSES.len()).chain(least..wanted) {
+        for class in (wanted..layout::classes(self.file).end).chain(least..wanted) {
             if let Some(room) =
                 self.find_space(SizeClass::records(class), |places| self.make_index_fit(places))?
             {
@@ -193,16 +193,25 @@ impl<M: Mem> Store<M> {
         }
         Err(self.full(bytes as u64)?)
     }
-}
 
-/// Returns the class of record for a new variable, and the smallest that holds the value. Text and
-/// bytes often grow, so they get a slightly larger class. A value that outgrows its record goes to
-/// an extent.
-fn classes_for(raw: &Raw<'_>) -> (usize, usize) {
-    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|size| *size >= bytes);
-    let least = fits(raw.inline_len()).unwrap_or(0);
-    match raw.payload {
-        Payload::Bytes(_) if raw.kind != slot::TOMBSTONE => (least.max(1), least),
-        _ => (least, least),
+    /// Returns the smallest class whose records hold so many bytes; `None` if none does.
+    fn class_of(&self, bytes: usize) -> Option<usize> {
+        let holds = |class: &usize| RECORD_CLASSES.get(*class).is_some_and(|room| *room >= bytes);
+        layout::classes(self.file).find(holds)
+    }
+
+    /// Returns the class of record for a new variable, and the smallest that holds the value. Text
+    /// and bytes often grow, so their record holds an eighth more, and more than the smallest does.
+    /// Plain values never grow. A value that outgrows its record goes to an extent.
+    fn classes_for(&self, raw: &Raw<'_>) -> (usize, usize) {
+        const CONSTANT: [u8; 3] = [slot::TOMBSTONE, Kind::Pod as u8, Kind::Plain as u8];
+        let (len, first) = (raw.inline_len(), layout::classes(self.file).start);
+        let least = self.class_of(len).unwrap_or(first);
+        match raw.payload {
+            Payload::Bytes(_) if !CONSTANT.contains(&raw.kind) => {
+                (self.class_of(len + len / 8).unwrap_or(least).max(first + 1), least)
+            }
+            _ => (least, least),
+        }
     }
 }

@@ -6,7 +6,10 @@ use crate::{
     error::EngineError,
     handle::Handle,
     index::{self, Query, words_are},
-    layout::{Desc, Meta, State, Table, index_word, live, record, slot, slot_bytes},
+    layout::{
+        Desc, Meta, RECORD_CLASSES, State, Table, index_word, live, record, slot, slot_bytes,
+        slots_of,
+    },
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
@@ -14,6 +17,18 @@ use crate::{
     record::read::Seen,
     store::Store,
     value::SlotView,
+};
+
+/// Bytes of a slot, by class.
+const SLOT_BYTES: [usize; RECORD_CLASSES.len()] = {
+    let mut bytes = [0; RECORD_CLASSES.len()];
+    let mut class = 0;
+    #[allow(clippy::indexing_slicing, reason = "a constant cannot be computed otherwise")]
+    while class < bytes.len() {
+        bytes[class] = slot_bytes(class);
+        class += 1;
+    }
+    bytes
 };
 
 /// How often an operation is retried when a record has become another variable's.
@@ -99,9 +114,8 @@ impl<M: Mem> Store<M> {
         }
         // SYNC POINT S1, S2 and S3, as in `read_slot`.
         let state = State(line.load(record::STATE, Acquire));
-        let sizes = const { [slot_bytes(0), slot_bytes(1), slot_bytes(2), slot_bytes(3)] };
-        let size = sizes.get(class)?;
-        let slot_at = at + (record::LINE * 8 + state.current() * size) as u64;
+        let number = state.current() & (slots_of(class) - 1);
+        let slot_at = at + (record::LINE * 8 + number * SLOT_BYTES.get(class)?) as u64;
         let slot = self.mem.mapped_words(slot_at, slot::LEAST)?;
         let read = take(Desc(slot.load(slot::DESC, Relaxed)), slot);
         self.mem.fence(Acquire);

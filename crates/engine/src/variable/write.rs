@@ -225,7 +225,7 @@ impl<M: Mem> Store<M> {
         if let Some(refused) = expect.refuses(state.version(), removed, false) {
             return Ok(Some((refused, Replaced::NOTHING)));
         }
-        let at = handle.slot_at(state.free_slot());
+        let at = handle.slot_at(handle.free_slot(state));
         let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(|| outside(at))?;
         if !Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
             return Ok(None);

@@ -157,11 +157,12 @@ impl MapOptions {
     /// a file without a limit the address space that is reserved. The option is ignored for an
     /// existing map.
     ///
-    /// The map takes more memory or disk than the values have: each variable has space for four
-    /// values. A number takes 320 bytes, a text 576 or more. The values need eight times the size,
-    /// or for sizes above 1 MiB 4 MiB and four times the size. A map that may grow no further holds
-    /// less than `size` bytes of small values: in numbers it is a fifth, in texts of 100 bytes a
-    /// third. [`Map::stat`](crate::Map::stat) reports how many bytes are used and free.
+    /// The map takes more memory or disk than the values have: each variable has space for two
+    /// values, and in a file for four. A number takes 192 bytes, and 320 in a file; a text of 100
+    /// bytes takes 384, and 640 in a file. The values need eight times the size, or for sizes above
+    /// 1 MiB 4 MiB and four times the size. A map that may grow no further holds less than `size`
+    /// bytes of numbers: a quarter, and a fifth in a file. [`Map::stat`](crate::Map::stat) reports
+    /// how many bytes are used and free.
     ///
     /// For a [`Format::Marshal`] map it is the exact size of the section in bytes; the marshalled
     /// Hash must fit, and the section does not grow. An opener on Windows sees the size rounded up

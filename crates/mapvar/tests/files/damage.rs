@@ -18,6 +18,8 @@ use std::{
 };
 
 const CHUNK: usize = 0x4000;
+/// Bytes of a record in a file, of classes 8 to 15.
+const RECORDS: [usize; 8] = [320, 448, 640, 960, 1344, 1984, 2688, 4032];
 
 fn long(what: &str) -> String {
     what.repeat(50)
@@ -90,11 +92,9 @@ impl Region {
         let mut found = Vec::new();
         for chunk in 2..self.chunks() {
             if self.kind(chunk) == 2 {
-                let class = (self.word(0x4000 + chunk * 8) >> 8) as usize & 3;
-                found.extend(
-                    (0..[51, 28, 7, 3][class])
-                        .map(|within| chunk * CHUNK + 64 + within * [320, 576, 2112, 4224][class]),
-                );
+                let class = (self.word(0x4000 + chunk * 8) >> 8) as usize & 0xff;
+                let size = RECORDS[class - 8];
+                found.extend((0..16_320 / size).map(|within| chunk * CHUNK + 64 + within * size));
             }
         }
         found.retain(|at| self.word(at + 16) != 0);
@@ -122,7 +122,7 @@ impl Region {
     }
 
     fn size(&self, record: usize) -> usize {
-        [320, 576, 2112, 4224][(self.word(record + 24) >> 8) as usize & 3]
+        RECORDS[(self.word(record + 24) >> 8) as usize % 8]
     }
 
     fn slot(&self, record: usize) -> usize {
@@ -294,10 +294,10 @@ fn each_kind_of_damage_is_found_where_it_is() {
         (
             |r| {
                 let c = r.of_kind(2);
-                r.put(0x4000 + c * 8, 2 | 9 << 8);
+                r.put(0x4000 + c * 8, 2 | 16 << 8);
                 0x4000 + c * 8
             },
-            "of class 9, which is none",
+            "of class 16, which is none",
             &[],
             &[],
         ),

@@ -4,6 +4,26 @@ use mapvar::Map;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// Bytes of a value, and slots, by class of the record.
+const CLASSES: [(usize, usize); 16] = [
+    (32, 2),
+    (64, 2),
+    (128, 2),
+    (224, 2),
+    (320, 2),
+    (480, 2),
+    (736, 2),
+    (1088, 2),
+    (32, 4),
+    (64, 4),
+    (112, 4),
+    (192, 4),
+    (288, 4),
+    (448, 4),
+    (624, 4),
+    (960, 4),
+];
+
 /// A region as bytes.
 struct Region(Vec<u8>);
 
@@ -52,8 +72,8 @@ impl Region {
     /// Returns the kind and the bytes of the current slot, or the word of an Atomic.
     fn value(&self, record: usize) -> (u8, &[u8]) {
         let (state, meta) = (self.word(record), self.word(record + 24));
-        let capacity = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
-        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + capacity);
+        let (capacity, slots) = CLASSES[(meta >> 8) as usize & 0xff];
+        let slot = record + 64 + (state >> 6) as usize % slots * (32 + capacity);
         assert_eq!(self.word(slot), state >> 8, "the slot's version is the state's");
         let desc = self.word(slot + 8);
         let at = if meta & 1 == 1 { record + 56 } else { slot + 32 };
@@ -71,9 +91,11 @@ impl Region {
                 let base = chunk * 0x4000;
                 assert_eq!(&self.0[base..base + 4], b"MVCH");
                 assert_eq!(self.word(base + 8), chunk as u64);
-                for record in 0..[51, 28, 7, 3][class] {
-                    let at = base + 64 + record * [320, 576, 2112, 4224][class];
-                    let taken = self.word(base + 32) >> record & 1 == 1;
+                let (capacity, slots) = CLASSES[class];
+                let bytes = 64 + slots * (32 + capacity);
+                for record in 0..16_320 / bytes {
+                    let at = base + 64 + record * bytes;
+                    let taken = self.word(base + 32 + record / 64 * 8) >> (record % 64) & 1 == 1;
                     if self.word(at + 16) != 0 {
                         assert!(taken, "a variable's record is marked as taken");
                         found.push(at);
@@ -101,7 +123,7 @@ fn the_page_describes_what_is_written() {
     map.set("bytes", vec![1_u8, 2, 3]).unwrap();
     map.set("list", (1, "two")).unwrap();
     map.set("dict", BTreeMap::from([("k", 1)])).unwrap();
-    map.set(&long, vec![9_u8; 1000]).unwrap();
+    map.set(&long, vec![9_u8; 960]).unwrap();
     map.atomic_or("count", 3_i64).unwrap().fetch_add(4).unwrap();
     map.atomic_or(&format!("{long}count"), 1_u64).unwrap();
     map.set("removed", 1).unwrap();
@@ -144,7 +166,7 @@ fn the_page_describes_what_is_written() {
         ("bytes", 7, vec![1, 2, 3]),
         ("list", 8, b"\x92\x01\xa3two".to_vec()),
         ("dict", 9, b"\x81\xa1k\x01".to_vec()),
-        (&long, 7, vec![9; 1000]),
+        (&long, 7, vec![9; 960]),
         ("count", 3, 7_i64.to_le_bytes().to_vec()),
         (&format!("{long}count"), 4, 1_u64.to_le_bytes().to_vec()),
     ] {
@@ -177,8 +199,8 @@ fn the_page_describes_ephemeral_values() {
     for (name, flags, before) in [("short", 2, 2), ("long", 3, 2)] {
         let record = region.find(name.as_bytes()).unwrap();
         let (state, meta) = (region.word(record), region.word(record + 24));
-        let capacity = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
-        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + capacity);
+        let (capacity, slots) = CLASSES[(meta >> 8) as usize & 0xff];
+        let slot = record + 64 + (state >> 6) as usize % slots * (32 + capacity);
         assert_eq!(region.word(slot + 8) & 0xff, flags, "{name}");
         let token = region.word(slot + 32 + before * 8);
         let seat = 0x2000 + (token >> 56) as usize * 64;

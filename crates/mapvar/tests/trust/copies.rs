@@ -196,12 +196,12 @@ fn a_torn_copy_says_so() {
     let path = dir.path().join("live.map");
     let map = Map::options().file(&path).size(100_000).create().unwrap();
     for number in 0..300 {
-        map.set(&format!("v{number}"), vec![number; 20]).unwrap();
+        map.set(&format!("v{number}"), vec![number % 30; 20]).unwrap();
     }
     map.flush().unwrap();
     let old = fs::read(&path).unwrap();
     for number in 0..300 {
-        map.set(&format!("v{number}"), vec![-number; 20]).unwrap();
+        map.set(&format!("v{number}"), vec![-1 - number % 30; 20]).unwrap();
     }
     map.flush().unwrap();
     let new = fs::read(&path).unwrap();

@@ -14,16 +14,17 @@ use crate::{
 };
 use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, sync::atomic::Ordering};
 
-/// A piece of the view of a `K`, which it keeps alive: a head of `HEAD` words, and behind it `PARTS`
-/// parts of equal length, each of at least `LEAST` words.
+/// A piece of the view of a `K`, which it keeps alive: a head of `HEAD` words, and behind it two or
+/// `PARTS` parts of equal length, each of at least `LEAST` words.
 ///
-/// It can be moved while other threads use it. Where it is, and how long its parts are, is one word,
-/// so each access goes to a piece that was checked as a whole.
+/// It can be moved while other threads use it. Where it is, how many parts it has, and how long they
+/// are, is one word, so each access goes to a piece that was checked as a whole.
 ///
 /// | bits of a place | meaning |
 /// | --- | --- |
 /// | 0 | the user's own |
-/// | 1 | whether the view may be written to; only the spot itself sets it |
+/// | 1 | `PARTS` parts; otherwise two |
+/// | 2 | whether the view may be written to; only the spot itself sets it |
 /// | 6 to 55 | the first byte, a multiple of 64 |
 /// | 56 to 63 | words of a part |
 ///
@@ -39,6 +40,9 @@ use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, sync::atomic::Order
 /// keeper.words_mut(64 + (8 + 5) * 8, 1).unwrap().store(0, 7, Ordering::Relaxed);
 /// assert_eq!(spot.here().unwrap().part(1).load(0, Ordering::Relaxed), 7);
 /// assert!(!spot.move_to(|view| view, 5 << 56 | 4096));
+/// // Of a number as many bits count as there are parts.
+/// let part = |number| spot.here().unwrap().part(number).load(0, Ordering::Relaxed);
+/// assert_eq!((part(2), part(3)), (0, 7));
 /// # Ok::<(), mapvar_os::Error>(())
 /// ```
 pub struct Spot<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> {
@@ -65,7 +69,11 @@ const AT: u64 = 0x00ff_ffff_ffff_ffc0;
 
 const FLAG: u64 = 1;
 
-const WRITABLE: u64 = 2;
+/// Bit of a place with `PARTS` parts.
+const ALL: u64 = 2;
+
+/// Bit of a place in a view that may be written to.
+const WRITABLE: u64 = 4;
 
 /// Where a [`Spot`] was when it was asked.
 #[derive(Clone, Copy)]
@@ -86,7 +94,8 @@ impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD,
     pub fn new(keeper: Arc<K>, view: impl for<'k> Fn(&'k K) -> &'k View) -> Self {
         // A part has at most 255 words, so no sum below can wrap.
         const {
-            assert!(PARTS.is_power_of_two() && PARTS <= 1 << 16 && HEAD <= 1 << 16 && LEAST <= 255);
+            assert!(PARTS.is_power_of_two() && PARTS >= 4 && PARTS <= 1 << 16);
+            assert!(HEAD <= 1 << 16 && LEAST <= 255);
         };
         // The view lives as long as the borrow of `keeper` could, so as long as `keeper`: it can
         // neither be moved out of it nor dropped, since that takes a `&mut K`, and the `Arc` here
@@ -113,9 +122,9 @@ impl<K, const HEAD: usize, const PARTS: usize, const LEAST: usize> Spot<K, HEAD,
 
     fn is_within(view: &View, place: u64) -> bool {
         let part_words = part_words(place);
-        let words = HEAD + PARTS * part_words;
+        let words = HEAD + (last_part::<PARTS>(place) + 1) * part_words;
         let within = |at| view.plain_words(at, words).is_some();
-        place & !(AT | FLAG | 0xff << 56) == 0
+        place & !(AT | ALL | FLAG | 0xff << 56) == 0
             && part_words >= LEAST
             && usize::try_from(place & AT).is_ok_and(within)
     }
@@ -216,7 +225,7 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize> Here<'a, HEA
 
     #[inline(always)]
     fn part_at(self, number: usize) -> usize {
-        HEAD + (number & (PARTS - 1)) * part_words(self.place)
+        HEAD + (number & last_part::<PARTS>(self.place)) * part_words(self.place)
     }
 
     /// # Safety
@@ -246,6 +255,12 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize>
     #[inline(always)]
     pub fn at(self) -> u64 {
         self.here.place & AT
+    }
+
+    /// Returns how many parts there are: two, or as many as there can be.
+    #[inline(always)]
+    pub fn parts(self) -> usize {
+        last_part::<PARTS>(self.here.place) + 1
     }
 
     /// As [`Here::head`].
@@ -283,6 +298,13 @@ impl<'a, const HEAD: usize, const PARTS: usize, const LEAST: usize>
     }
 }
 
+/// Returns the number of the last part, all of whose bits are set.
+#[inline(always)]
+fn last_part<const PARTS: usize>(place: u64) -> usize {
+    // 1, or 1 and the other bits of `PARTS - 1`: without a branch, since it is on the path of reads.
+    1 | ((place & ALL) as usize * (PARTS / 2 - 1))
+}
+
 #[inline(always)]
 fn part_words(place: u64) -> usize {
     (place >> 56) as usize
@@ -305,15 +327,19 @@ mod tests {
         let keeper = view(4096);
         let spot = Small::new(Arc::clone(&keeper), |view| view);
         assert!(spot.here().is_none());
-        // A head of 2 words and 4 parts of `words` words end exactly at the end of the view.
-        let fits = |words: u64| (4096 - (2 + 4 * words) * 8) & AT;
-        for words in [3, 6, 8, 100] {
-            assert!(spot.move_to(|view| view, words << 56 | fits(words)), "{words}");
-            assert!(!spot.move_to(|view| view, words << 56 | (fits(words) + 64)), "{words}");
+        // A head of 2 words and the parts of `words` words end at the end of the view, or less than
+        // 64 bytes before it.
+        for (bit, parts) in [(0, 2), (ALL, 4)] {
+            let fits = |words: u64| (4096 - (2 + parts * words) * 8) & AT;
+            for words in [3, 6, 8, 100] {
+                let place = words << 56 | fits(words) | bit;
+                assert!(spot.move_to(|view| view, place), "{words}");
+                assert!(!spot.move_to(|view| view, place + 64), "{words}");
+            }
         }
         let before = spot.here().unwrap().place();
         // Parts that are too short, places off the grid, unknown bits, places far outside.
-        for bad in [2 << 56 | 0x40, 3 << 56 | 0x48, 3 << 56 | 0x42, 3 << 56 | AT, u64::MAX, 0x40] {
+        for bad in [2 << 56 | 0x40, 3 << 56 | 0x48, 3 << 56 | 0x44, 3 << 56 | AT, u64::MAX, 0x40] {
             assert!(!spot.move_to(|view| view, bad), "{bad:x}");
         }
         assert_eq!(spot.here().unwrap().place(), before);
@@ -328,18 +354,21 @@ mod tests {
             words.store(at, at as u64, Ordering::Relaxed);
         }
         let spot = Small::new(Arc::clone(&keeper), |view| view);
-        assert!(spot.move_to(|view| view, 5 << 56 | 128 | FLAG));
-        let here = spot.here().unwrap();
         let load = |words: Words<'_>, at| words.load(at, Ordering::Acquire);
-        assert_eq!((here.flag(), here.head().len(), load(here.head(), 1)), (true, 2, 17));
-        for number in 0..8 {
-            let first = 16 + 2 + (number % 4) * 5;
-            assert_eq!(
-                (here.part(number).len(), load(here.part(number), 2)),
-                (3, first as u64 + 2)
-            );
-            assert_eq!(load(here.rest(number, 3, 2).unwrap(), 1), first as u64 + 4);
+        for (bits, parts) in [(FLAG, 2), (ALL | FLAG, 4)] {
+            assert!(spot.move_to(|view| view, 5 << 56 | 128 | bits));
+            let here = spot.here().unwrap();
+            assert_eq!((here.flag(), here.head().len(), load(here.head(), 1)), (true, 2, 17));
+            for number in 0..8 {
+                let first = 16 + 2 + (number % parts) * 5;
+                assert_eq!(
+                    (here.part(number).len(), load(here.part(number), 2)),
+                    (3, first as u64 + 2)
+                );
+                assert_eq!(load(here.rest(number, 3, 2).unwrap(), 1), first as u64 + 4);
+            }
         }
+        let here = spot.here().unwrap();
         for (from, count) in [(3, 3), (6, 0), (usize::MAX, 2), (0, 6)] {
             assert!(here.rest(0, from, count).is_none());
         }
@@ -363,6 +392,7 @@ mod tests {
         let here = spot.here().unwrap().for_writing().unwrap();
         assert_eq!(here.at(), 128);
         here.head().store(1, 1, Ordering::Relaxed);
+        assert_eq!(here.parts(), 2);
         here.part(6).store(2, 2, Ordering::Relaxed);
         here.rest(3, 4, 1).unwrap().store(0, 3, Ordering::Relaxed);
         assert!(here.rest(3, 4, 2).is_none());

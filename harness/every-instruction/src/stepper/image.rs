@@ -59,7 +59,7 @@ fn places(image: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let chunks = chunks.min(image.len() as u64 / CHUNK);
     (layout::META_CHUNKS..chunks).flat_map(|number| {
         let said = word(image, layout::table_word(number));
-        let class = (said >> 8) as usize & 3;
+        let class = (said >> 8) as usize & (layout::RECORD_CLASSES.len() - 1);
         let count = if said & 0xff == kind::RECORDS { layout::records_in_chunk(class) } else { 0 };
         (0..count as u64).map(move |within| {
             number * CHUNK + layout::CHUNK_HEADER + within * layout::record_bytes(class) as u64

@@ -69,7 +69,7 @@ fn region_to_cut() -> Region {
             .hot(table(chunk, 8))
             .cold([record + layout::record::STATE])
             .cold(record + layout::record::ID..=record + layout::record::NAME)
-            .cold((0..layout::slot::COUNT).map(|number| slot + number * stride))
+            .cold((0..layout::slots_of(2)).map(|number| slot + number * stride))
             .cold([slot + layout::slot::DESC])
             .cold(data..data + LARGE / 8)
     };

@@ -373,7 +373,7 @@ fn end(
         match left() {
             // The record of the Atomic, which is kept for one of its name; and that of "flushed",
             // until another flush has made its removal durable.
-            Ok(used) if used <= if place.is_file() { 1_000 } else { 320 } => {}
+            Ok(used) if used <= if place.is_file() { 1_000 } else { 192 } => {}
             other => wrong.push(format!("{other:?} bytes are taken by nobody in {}", place.text())),
         }
         match map.check() {

@@ -200,13 +200,14 @@ pub(super) fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Fla
             map.flush()?;
         }
         let (stat, check) = (map.stat()?, map.check()?);
-        if stat.used == atomics * 320 && check.findings().is_empty() && stat.variables == 0 {
+        let kept = atomics * if target.is_file() { 320 } else { 192 };
+        if stat.used == kept && check.findings().is_empty() && stat.variables == 0 {
             return Ok(());
         }
         state = format!(
             "{} bytes are used where {} would be, {} variables; {}",
             stat.used,
-            atomics * 320,
+            kept,
             stat.variables,
             faults(&check)
         );
