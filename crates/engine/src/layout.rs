@@ -242,18 +242,35 @@ pub mod sleeping {
     }
 }
 
-/// Bits that stand for chunks: bit n for the chunks n, n + [`BITS`](summary::BITS) and so on.
+/// Bits that stand for chunks: 128 for each group of chunks, each for as many neighbors.
 pub mod summary {
     /// Of chunks with records that are dirty or in flight.
     pub const DIRTY: u64 = 0x1c00;
     /// Of chunks in which an `Atomic` was ever made.
     pub const ATOMICS: u64 = 0x1e00;
     pub const WORDS: usize = 64;
-    pub const BITS: u64 = WORDS as u64 * 64;
+    const OF_GROUP: u64 = 128;
+
+    /// Returns the first chunk of group `number`, and log2 of how many chunks a bit of it stands for.
+    const fn group(number: u64) -> (u64, u64) {
+        if number == 0 { (0, 1) } else { (super::TABLE_WORDS << (number - 1), number) }
+    }
 
     /// Returns the word and the bit of chunk `number`.
     pub const fn place(number: u64) -> (usize, u64) {
-        ((number / 64) as usize % WORDS, 1 << (number % 64))
+        let of = number / super::TABLE_WORDS;
+        let (first, log) = group(if of == 0 { 0 } else { of.ilog2() as u64 + 1 });
+        let group = if first == 0 { 0 } else { log };
+        let bit = group * OF_GROUP + ((number - first) >> log);
+        ((bit / 64) as usize % WORDS, 1 << (bit % 64))
+    }
+
+    /// Returns the chunks for which bit `bit` of word `word` stands.
+    pub const fn chunks(word: usize, bit: u64) -> std::ops::Range<u64> {
+        let bit = word as u64 * 64 + bit;
+        let (first, log) = group(bit / OF_GROUP);
+        let first = first + ((bit % OF_GROUP) << log);
+        first..first + (1 << log)
     }
 }
 
@@ -372,6 +389,9 @@ pub mod chunk {
     /// In a chunk of records with four slots: a number that no other chunk, and no variable, ever
     /// has.
     pub const ID: usize = 5;
+    /// In a chunk of records of a file: the bits, as in [`dirty`](super::dirty), of the records in
+    /// which an `Atomic` was ever made.
+    pub const ATOMICS: usize = 6;
 
     pub const MAGIC: u64 = u32::from_le_bytes(*b"MVCH") as u64;
 }
@@ -861,6 +881,21 @@ mod tests {
         }
         let blocks: Vec<_> = (0..4).map(blocks_in_chunk).collect();
         assert_eq!(blocks, [127, 63, 31, 15]);
+    }
+
+    #[test]
+    fn each_chunk_has_a_bit_in_a_summary() {
+        let mut last = (0, 0);
+        for number in (0..70_000).chain(MOST_CHUNKS - 9..MOST_CHUNKS) {
+            let (word, bit) = summary::place(number);
+            assert!(word < summary::WORDS && bit.is_power_of_two(), "{number}");
+            let at = (word, bit.trailing_zeros());
+            assert!(at >= last, "{number}: the bits are in the order of the chunks");
+            last = at;
+            assert!(summary::chunks(word, u64::from(at.1)).contains(&number), "{number}");
+        }
+        assert_eq!(summary::chunks(0, 0), 0..2);
+        assert_eq!(summary::chunks(2, 0), 256..258);
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn the_summary_names_the_chunks_to_flush() {
         put(&store, name, &[7; 20]).unwrap();
     }
     let chunks: std::collections::BTreeSet<_> = [b"a", b"b", b"c"]
-        .map(|name| store.find(store.query(name)).unwrap().unwrap().at / CHUNK)
+        .map(|name| summary::place(store.find(store.query(name)).unwrap().unwrap().at / CHUNK))
         .into_iter()
         .collect();
     assert_eq!(bits(summary::DIRTY) as usize, chunks.len());

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{EngineError, outside},
-    layout::{self, CHUNK, dirty, kind, summary},
+    layout::{self, CHUNK, chunk, dirty, kind, summary},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -16,6 +16,12 @@ impl<M: Mem> Store<M> {
     /// record has no id yet.
     pub(crate) fn mark_atomics(&self, at: u64) -> Result<(), EngineError> {
         let number = at / CHUNK;
+        if !self.file {
+            return Ok(());
+        }
+        let header = number * CHUNK;
+        let words = self.mem.words_mut(header, chunk::WORDS).ok_or_else(|| outside(header))?;
+        words.fetch_or(chunk::ATOMICS, layout::dirty_bit(at), Release);
         let table = layout::table_word(number);
         let words = self.mem.words_mut(table, 1).ok_or_else(|| outside(table))?;
         words.fetch_or(0, kind::HAS_ATOMICS, Release);
@@ -24,11 +30,16 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Whether an `Atomic` was ever made in chunk `number`.
-    pub(crate) fn has_atomics(&self, number: u64) -> Result<bool, EngineError> {
+    /// Returns the bits of the records of chunk `number` in which an `Atomic` was ever made.
+    pub(crate) fn atomics_of(&self, number: u64) -> Result<u64, EngineError> {
         let table = layout::table_word(number);
         let words = self.mem.words(table, 1).ok_or_else(|| outside(table))?;
-        Ok(words.load(0, Acquire) & kind::HAS_ATOMICS != 0)
+        if words.load(0, Acquire) & kind::HAS_ATOMICS == 0 {
+            return Ok(0);
+        }
+        let header = number * CHUNK;
+        let words = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
+        Ok(words.load(chunk::ATOMICS, Acquire))
     }
 
     /// Says of all chunks that they may have records to flush: a flusher may have died after it
@@ -58,25 +69,18 @@ impl<M: Mem> Store<M> {
 
     /// Returns the chunks of records for which these bits stand.
     fn chunks_of(&self, bits: impl FnMut(usize) -> u64) -> Result<Vec<(u64, usize)>, EngineError> {
-        let bits: Vec<u64> = (0..summary::WORDS).map(bits).collect();
         let chunks = self.chunk_count()?;
         let mut found = Vec::new();
-        let mut first = 0;
-        while first < chunks {
-            for (word, bits) in bits.iter().enumerate() {
-                let mut left = *bits;
-                while left != 0 {
-                    let number = first + word as u64 * 64 + u64::from(left.trailing_zeros());
-                    left &= left - 1;
-                    if number >= layout::META_CHUNKS
-                        && number < chunks
-                        && let (kind::RECORDS, class) = self.chunk_kind(number)?
-                    {
+        for (word, mut bits) in (0..summary::WORDS).map(bits).enumerate() {
+            while bits != 0 {
+                let of_bit = summary::chunks(word, u64::from(bits.trailing_zeros()));
+                bits &= bits - 1;
+                for number in of_bit.start.max(layout::META_CHUNKS)..of_bit.end.min(chunks) {
+                    if let (kind::RECORDS, class) = self.chunk_kind(number)? {
                         found.push((number, class & (layout::RECORD_CLASSES.len() - 1)));
                     }
                 }
             }
-            first += summary::BITS;
         }
         Ok(found)
     }

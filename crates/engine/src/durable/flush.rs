@@ -210,7 +210,7 @@ impl<M: Mem> Store<M> {
         chosen: &mut Vec<Chosen>,
     ) -> Result<Option<Blocked>, EngineError> {
         for (number, class) in self.chunks_to_flush()? {
-            let atomics = self.has_atomics(number)?;
+            let atomics = self.atomics_of(number)?;
             let words = self.dirty_words(number)?;
             // SYNC POINT S10. In flight first: a death in between loses no bit.
             let dirty = words.load(dirty::DIRTY, Acquire);
@@ -219,7 +219,7 @@ impl<M: Mem> Store<M> {
                 words.fetch_and(dirty::DIRTY, !dirty, AcqRel);
             }
             let flushing = words.load(dirty::FLUSHING, Acquire);
-            if flushing == 0 && !atomics {
+            if flushing | atomics == 0 {
                 continue;
             }
             let chunk_id = self.chunk_id(number)?;
@@ -227,6 +227,9 @@ impl<M: Mem> Store<M> {
                 let at =
                     number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
                 let bit = layout::dirty_bit(at);
+                if (flushing | atomics) & bit == 0 {
+                    continue;
+                }
                 let Some(handle) = self.record_to_flush(at, class)? else { continue };
                 if flushing & bit == 0 && !(handle.atomic && self.is_behind(handle, complete)?) {
                     continue;

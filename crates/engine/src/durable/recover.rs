@@ -547,6 +547,7 @@ impl<M: Mem> Store<M> {
             let at = number * CHUNK;
             let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
             header.store(chunk::BITS, 0, Relaxed);
+            header.store(chunk::ATOMICS, 0, Relaxed);
             let words = self.dirty_words(number)?;
             (0..dirty::WORDS).for_each(|word| words.store(word, 0, Relaxed));
             let places = layout::records_in_chunk(class) as u64;
