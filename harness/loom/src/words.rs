@@ -37,7 +37,7 @@ pub enum Place {
 }
 
 /// Number of lines of the largest index that a model builds.
-const MOST_LINES: u64 = 8;
+const MOST_LINES: u64 = 32;
 
 /// Returns the kind of the word at index `at`, in a chunk of this kind. `index` are the offsets
 /// where an index begins or may begin.

@@ -14,6 +14,10 @@ pub(crate) enum Place {
     File(PathBuf),
 }
 
+/// Bytes of a slot by class: of the classes with two slots, and then of those with four.
+const ROOM: [usize; 16] =
+    [32, 64, 128, 224, 320, 480, 736, 1_088, 32, 64, 112, 192, 288, 448, 624, 960];
+
 impl Place {
     pub(crate) fn of(text: &str) -> Self {
         if text.contains(['/', '\\']) { Self::File(text.into()) } else { Self::Name(text.into()) }
@@ -110,9 +114,6 @@ impl Region {
     pub(crate) fn extent(&self, name: &str) -> Option<usize> {
         let record = self.record(name)?;
         let class = self.word(record / CHUNK * CHUNK) >> 40 & 0xff;
-        // Classes with two slots, and then those with four.
-        const ROOM: [usize; 16] =
-            [32, 64, 128, 224, 320, 480, 736, 1_088, 32, 64, 112, 192, 288, 448, 624, 960];
         let slot = 32 + ROOM.get(class as usize)?;
         let current = self.word(record) >> 6 & if class < 8 { 1 } else { 3 };
         let slot = record + 64 + current as usize * slot;

@@ -27,7 +27,7 @@ const LAST: usize = (layout::CHUNK * 5) as usize / 8;
 
 /// `x` in record 0, and the index in chunk 3, as after an earlier rebuild; it claims to be full of
 /// tombstones. The next index will be chunk 4. It has a second line once there are three names, and
-/// eight lines once there is a second chunk of records.
+/// 32 lines once there is a second chunk of records.
 fn region() -> Region {
     let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
     let first = layout::FIRST_INDEX as usize / 8;
@@ -66,7 +66,7 @@ fn region_to_cut() -> Region {
         region
             // A lookup in the old index reads the chunk's header as index words.
             .hot(chunk..chunk + layout::chunk::WORDS)
-            .hot(table(chunk, 8))
+            .hot(table(chunk, 32))
             .cold([record + layout::record::STATE])
             .cold(record + layout::record::ID..=record + layout::record::NAME)
             .cold((0..layout::slots_of(2)).map(|number| slot + number * stride))
