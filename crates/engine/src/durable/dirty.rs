@@ -11,6 +11,13 @@ use crate::{
     store::Store,
 };
 
+/// A chunk of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordChunk {
+    pub(crate) number: u64,
+    pub(crate) class: usize,
+}
+
 impl<M: Mem> Store<M> {
     /// Marks the chunk of the record at `at` as one with an `Atomic`. The caller holds L, and the
     /// record has no id yet.
@@ -59,25 +66,43 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Returns the chunks of records that may have something to flush, in their order, with their
-    /// class.
-    pub(crate) fn chunks_to_flush(&self) -> Result<Vec<(u64, usize)>, EngineError> {
+    /// Returns the chunks of records that may have something to flush, in their order.
+    pub(crate) fn chunks_to_flush(&self) -> Result<Vec<RecordChunk>, EngineError> {
         let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
         let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
-        self.chunks_of(|word| dirty.load(word, Acquire) | atomics.load(word, Acquire))
+        self.chunks_of(|word| dirty.load(word, Acquire), |word| atomics.load(word, Acquire))
     }
 
-    /// Returns the chunks of records for which these bits stand.
-    fn chunks_of(&self, bits: impl FnMut(usize) -> u64) -> Result<Vec<(u64, usize)>, EngineError> {
+    /// Returns the chunks of records for which a bit of `dirty` stands, and those with Atomics for
+    /// which one of `atomics` does.
+    fn chunks_of(
+        &self,
+        mut dirty: impl FnMut(usize) -> u64,
+        atomics: impl Fn(usize) -> u64,
+    ) -> Result<Vec<RecordChunk>, EngineError> {
         let chunks = self.chunk_count()?;
         let mut found = Vec::new();
-        for (word, mut bits) in (0..summary::WORDS).map(bits).enumerate() {
+        for word in 0..summary::WORDS {
+            let dirty = dirty(word);
+            let mut bits = dirty | atomics(word);
             while bits != 0 {
-                let of_bit = summary::chunks(word, u64::from(bits.trailing_zeros()));
+                let bit = bits.trailing_zeros();
                 bits &= bits - 1;
-                for number in of_bit.start.max(layout::META_CHUNKS)..of_bit.end.min(chunks) {
-                    if let (kind::RECORDS, class) = self.chunk_kind(number)? {
-                        found.push((number, class & (layout::RECORD_CLASSES.len() - 1)));
+                let wanted = if dirty >> bit & 1 == 0 { kind::HAS_ATOMICS } else { 0 };
+                let of_bit = summary::chunks(word, u64::from(bit));
+                if of_bit.start >= chunks {
+                    break;
+                }
+                // The chunks of a bit are of one group, so their words in the table are neighbors.
+                let numbers = of_bit.start..of_bit.end.min(chunks);
+                let at = layout::table_word(numbers.start);
+                let count = numbers.clone().count();
+                let table = self.mem.words(at, count).ok_or_else(|| outside(at))?;
+                for (within, number) in numbers.enumerate() {
+                    let described = table.load(within, Acquire);
+                    if described & 0xff == kind::RECORDS && described & wanted == wanted {
+                        let class = (described >> 8) as usize & (layout::RECORD_CLASSES.len() - 1);
+                        found.push(RecordChunk { number, class });
                     }
                 }
             }
@@ -89,11 +114,12 @@ impl<M: Mem> Store<M> {
     pub fn settle(&self) -> Result<(), EngineError> {
         let summary = self.summary(summary::DIRTY)?;
         // The chunks of the very bits that are cleared: others may be set meanwhile.
-        let cleared = self.chunks_of(|word| match summary.load(word, Relaxed) {
+        let clear = |word| match summary.load(word, Relaxed) {
             0 => 0,
             bits => summary.fetch_and(word, !bits, Relaxed) & bits,
-        })?;
-        for (number, _) in cleared {
+        };
+        let cleared = self.chunks_of(clear, |_| 0)?;
+        for RecordChunk { number, .. } in cleared {
             let words = self.dirty_words(number)?;
             // SYNC POINT S20. By a read-modify-write: whoever sets a bit later sees that the bit of
             // the chunk was cleared.
@@ -114,7 +140,7 @@ impl<M: Mem> Store<M> {
         if owner != 0 && !self.lives(owner)? {
             return Ok(true);
         }
-        for (number, _) in self.chunks_to_flush()? {
+        for RecordChunk { number, .. } in self.chunks_to_flush()? {
             let at = dirty::at(number);
             let words = self.mem.words(at, dirty::WORDS).ok_or_else(|| outside(at))?;
             if words.load(dirty::DIRTY, Relaxed) | words.load(dirty::FLUSHING, Relaxed) != 0 {

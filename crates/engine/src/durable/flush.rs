@@ -6,6 +6,7 @@
 use crate::{
     commit::Blocked,
     durable::checksum::{Superblock, Tally},
+    durable::dirty::RecordChunk,
     error::{EngineError, outside},
     handle::Handle,
     layout::{
@@ -120,7 +121,7 @@ impl<M: Mem> Store<M> {
         // Stored before any slot is sealed with it: no other flush may ever have this number. The
         // seals of a dead flush would count in its sum.
         live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
-        let chosen = self.choose(complete)?;
+        let (chosen, chunks) = self.choose(complete)?;
 
         let base = self.superblocks()?.into_iter().find(|it| it.good && it.epoch == complete);
         let recount = live.load(live::RECOUNT, Acquire) != 0 || (base.is_none() && complete != 0);
@@ -165,7 +166,7 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S15. Before the bits in flight are cleared: a flush that dies in between
         // leaves them to the next. In the other order no later flush would find the records.
         live.store(live::EPOCH, epoch, Release);
-        for (number, _) in self.chunks_to_flush()? {
+        for RecordChunk { number, .. } in chunks {
             let words = self.dirty_words(number)?;
             if words.load(dirty::FLUSHING, Relaxed) != 0 {
                 words.store(dirty::FLUSHING, 0, Release);
@@ -183,12 +184,15 @@ impl<M: Mem> Store<M> {
 
     /// Chooses a slot of each record that was written, all under one hold of T. No transaction
     /// commits meanwhile, so the epoch contains each transaction as a whole or not at all.
-    fn choose(&self, complete: u64) -> Result<Vec<Chosen>, EngineError> {
+    /// Returns the chosen slots, and the chunks in which bits in flight may stand.
+    fn choose(&self, complete: u64) -> Result<(Vec<Chosen>, Vec<RecordChunk>), EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
             let mut chosen = Vec::new();
-            let met = match self.choose_under(complete, &mut chosen) {
-                Ok(None) => return Ok(chosen),
+            // Under T: of a transaction that has committed all chunks are among them, or none.
+            let chunks = self.chunks_to_flush()?;
+            let met = match self.choose_under(complete, &chunks, &mut chosen) {
+                Ok(None) => return Ok((chosen, chunks)),
                 Ok(Some(met)) => met,
                 Err(trouble) => {
                     self.unmark_all()?;
@@ -207,9 +211,10 @@ impl<M: Mem> Store<M> {
     fn choose_under(
         &self,
         complete: u64,
+        chunks: &[RecordChunk],
         chosen: &mut Vec<Chosen>,
     ) -> Result<Option<Blocked>, EngineError> {
-        for (number, class) in self.chunks_to_flush()? {
+        for &RecordChunk { number, class } in chunks {
             let atomics = self.atomics_of(number)?;
             let words = self.dirty_words(number)?;
             // SYNC POINT S10. In flight first: a death in between loses no bit.
