@@ -589,7 +589,7 @@ fn a_forged_number_of_a_slot_leads_to_no_other_record() {
             Err(EngineError::Corrupt(..)) => assert_ne!(forged.current() & 1, current),
             other => panic!("{other:?}"),
         }
-        assert!(!store.glance(b"b", |desc, _| desc.len()).is_some_and(|(len, _)| len != 1));
+        assert!(store.glance(b"b", |desc, _| desc.len()).is_none_or(|(len, _)| len == 1));
         // The next writer brings it in order.
         put(&store, b"b", b"b").unwrap();
         assert_eq!(read_value(&store, b"b"), Some(b"b".to_vec()));
@@ -627,9 +627,9 @@ fn a_chunk_of_more_than_64_records_is_used_to_its_end() {
     }
     assert_eq!(store.space().unwrap().used, (in_chunk - 2) as u64 * layout::record_bytes(0) as u64);
     assert!(store.check_once(true, Decoder::NONE.is_message_pack).is_whole());
-    ["x", "y", "z"].iter().for_each(|name| {
+    for name in ["x", "y", "z"] {
         store.set(store.query(name.as_bytes()), &Raw::word(Kind::I64, 1)).unwrap();
-    });
+    }
     assert_eq!(chunks().len(), 2);
     assert_eq!(names(&store).len(), in_chunk + 1);
 }
