@@ -339,6 +339,13 @@ pub enum Data {
 }
 
 impl OwnedValue {
+    /// Returns nil, a bool or a number by its description and its word; `None` for any other value.
+    #[inline]
+    pub(crate) fn of_word(desc: Desc, type_id: u32, word: u64) -> Option<Self> {
+        let fits = matches!((desc.kind(), desc.len()), (1, 0) | (2..=5, 8)) && desc.flags() == 0;
+        fits.then_some(Self { kind: desc.kind(), type_id, data: Data::Word(word) })
+    }
+
     /// Returns a copy of a value that is yet to be written.
     #[doc(hidden)]
     pub fn of(raw: &Raw<'_>) -> Self {

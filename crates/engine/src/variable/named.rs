@@ -16,7 +16,7 @@ use crate::{
     },
     record::read::Seen,
     store::Store,
-    value::SlotView,
+    value::{OwnedValue, SlotView},
 };
 
 /// Bytes of a slot, by class.
@@ -74,12 +74,38 @@ impl<M: Mem> Store<M> {
     pub fn glance<R>(
         &self,
         name: &[u8],
-        mut take: impl FnMut(Desc, M::Words<'_>) -> R,
+        take: impl FnMut(Desc, M::Words<'_>) -> R,
     ) -> Option<(R, u64)> {
         if name.len() > record::NAME_BYTES {
             return None;
         }
         let hash = index::hash_of(name, self.seed());
+        self.glance_hashed(name, hash, take).map(|(_, read, version)| (read, version))
+    }
+
+    /// Reads nil, a bool or a number of a name by one attempt; as [`read_named`](Self::read_named).
+    /// `None` says nothing.
+    #[inline]
+    pub fn try_read_number(&self, query: &Query<'_>) -> Option<(Handle, OwnedValue, u64)> {
+        let take = |desc, slot: M::Words<'_>| {
+            (desc, slot.load(slot::TYPE, Relaxed), slot.load(slot::DATA, Relaxed))
+        };
+        let (handle, (desc, of_type, word), version) =
+            self.glance_hashed(query.name, query.hash, take)?;
+        let value = OwnedValue::of_word(desc, (of_type >> 32) as u32, word)?;
+        Some((handle, value, version))
+    }
+
+    #[inline(always)]
+    fn glance_hashed<R>(
+        &self,
+        name: &[u8],
+        hash: u64,
+        mut take: impl FnMut(Desc, M::Words<'_>) -> R,
+    ) -> Option<(Handle, R, u64)> {
+        if name.len() > record::NAME_BYTES {
+            return None;
+        }
         let live = self.mem.mapped_words(live::AT, live::WORDS)?;
         // SYNC POINT S6, as in `hit`.
         let table = Table::of_root(live.load(live::ROOT, Acquire));
@@ -104,7 +130,7 @@ impl<M: Mem> Store<M> {
         at: u64,
         name: &[u8],
         take: &mut impl FnMut(Desc, M::Words<'_>) -> R,
-    ) -> Option<(R, u64)> {
+    ) -> Option<(Handle, R, u64)> {
         let line = self.mem.mapped_words(at, record::LINE)?;
         // SYNC POINT S4: name, meta and first slot are seen as they were before the id.
         let id = line.load(record::ID, Acquire);
@@ -122,6 +148,7 @@ impl<M: Mem> Store<M> {
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
         let same = line.load(record::ID, Relaxed) == id;
         let named = id != 0 && id & record::RETIRED == 0;
-        (whole && same && named).then_some((read, state.version()))
+        let handle = Handle::new(at, id, class, false);
+        (whole && same && named).then_some((handle, read, state.version()))
     }
 }

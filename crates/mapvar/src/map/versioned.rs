@@ -92,6 +92,9 @@ impl Stored {
 
     /// As [`read_versioned`](Self::read_versioned), of a name that is checked and hashed.
     pub(crate) fn read_found(&self, query: Query<'_>) -> Result<Option<Found>, EngineError> {
+        if let Some((handle, captured, number)) = self.inner.store.try_read_number(&query) {
+            return Ok(Some(Found { handle, captured, number, ephemeral: false }));
+        }
         let take = |view: SlotView<'_, Mapped>| (view.capture(), view.is_ephemeral());
         let Some((handle, (captured, ephemeral), number)) =
             self.inner.store.read_named(query, take)?
