@@ -410,7 +410,7 @@ fn resealed<M: Mem>(store: &Store<M>, at: u64) -> Option<()> {
     let mem = store.mem();
     if at < header::WORDS as u64 * 8 {
         let words = mem.words_mut(header::AT, header::WORDS)?;
-        words.store(header::CRC, header_crc(words), Relaxed);
+        words.store(header::CRC, header_crc(|at| words.load(at, Relaxed)), Relaxed);
         return Some(());
     }
     if (identity::AT..identity::AT + identity::WORDS as u64 * 8).contains(&at) {

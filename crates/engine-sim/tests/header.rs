@@ -55,6 +55,32 @@ fn every_flipped_bit_of_the_header_is_seen() {
     }
 }
 
+/// Counts the loads of each word.
+#[derive(Clone, Copy)]
+struct Counted<'a, W> {
+    words: W,
+    loads: &'a [std::cell::Cell<u32>; header::WORDS],
+}
+
+impl<W: Load> Load for Counted<'_, W> {
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        self.loads[at].set(self.loads[at].get() + 1);
+        self.words.load(at, order)
+    }
+}
+
+/// A peer may change a word at any moment: what the checksum covers is what is used.
+#[test]
+fn each_word_of_the_header_is_loaded_once() {
+    let heap = Heap::new(facts().region as usize);
+    let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
+    format(words, &facts());
+    let loads = std::array::from_fn(|_| std::cell::Cell::new(0));
+    assert_eq!(examine(Counted { words, loads: &loads }, facts().region), Ok(facts()));
+    let [_, loads @ ..] = loads.map(std::cell::Cell::into_inner);
+    assert_eq!(loads, [1; header::WORDS - 1]);
+}
+
 #[test]
 fn a_region_is_of_whole_chunks_and_grows_with_the_size() {
     let mut last = 0;

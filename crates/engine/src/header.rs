@@ -156,7 +156,7 @@ pub fn format(words: impl StoreWords, facts: &Facts) {
     put(header::AT, header::LAYOUT, layout::LAYOUT);
     put(header::AT, header::CREATED, facts.created);
     put(header::AT, header::CREATOR, u64::from(facts.creator));
-    put(header::AT, header::CRC, header_crc(words));
+    put(header::AT, header::CRC, header_crc(|at| words.load(at, Relaxed)));
     // Pairs with the Acquire load in `examine`. Stored earlier, an opener could map a half-written
     // region.
     words.store(header::MAGIC, layout::MAGIC, Release);
@@ -180,7 +180,10 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
         0 => return Err(HeaderError::NotReady),
         _ => return Err(HeaderError::NotAMap),
     }
-    let word = |at| words.load(at, Relaxed);
+    // Each word is loaded once: a peer that changes one between the checksum and its use would have
+    // a word used that no checksum covers.
+    let words: [u64; header::WORDS] = std::array::from_fn(|at| words.load(at, Relaxed));
+    let word = |at: usize| words.get(at).copied().unwrap_or_default();
     let version = word(header::VERSION);
     if version & !header::FILE != layout::VERSION {
         // An unknown flag counts as another version.
@@ -196,7 +199,7 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
         created: word(header::CREATED),
         creator: word(header::CREATOR) as u32,
     };
-    if word(header::CRC) != header_crc(words) {
+    if word(header::CRC) != header_crc(word) {
         return Err(HeaderError::Corrupt("the checksum of the header is wrong"));
     }
     if word(header::LAYOUT) != layout::LAYOUT {
@@ -215,10 +218,10 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
 }
 
 /// Returns the checksum of a header, with its own word taken as 0.
-pub fn header_crc(words: impl Load) -> u64 {
+pub fn header_crc(word: impl Fn(usize) -> u64) -> u64 {
     let mut crc = crc32fast::Hasher::new();
     for at in header::VERSION..header::WORDS {
-        let word = if at == header::CRC { 0 } else { words.load(at, Relaxed) };
+        let word = if at == header::CRC { 0 } else { word(at) };
         crc.update(&word.to_le_bytes());
     }
     u64::from(crc.finalize())

@@ -90,5 +90,5 @@ pub fn store_over<M: Mem>(
 
 /// Whether the header's checksum is right, so that its version can be trusted.
 fn is_sealed(words: impl Load) -> bool {
-    words.load(header::CRC, Relaxed) == header_crc(words)
+    words.load(header::CRC, Relaxed) == header_crc(|at| words.load(at, Relaxed))
 }
