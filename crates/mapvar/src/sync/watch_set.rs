@@ -2,7 +2,7 @@
 
 use crate::{
     map::store_map::Stored,
-    name::is_reserved,
+    name::{begins_with, is_reserved},
     sync::{change::Change, watched::Watched},
 };
 use mapvar_engine::{
@@ -245,7 +245,7 @@ impl WatchSet {
         let at = match (&self.scope, self.known.get(&*name)) {
             (_, Some(at)) => *at,
             (Scope::Prefix(prefix), None)
-                if name.starts_with(&**prefix) && !is_reserved(name.as_bytes()) =>
+                if begins_with(name.as_bytes(), prefix) && !is_reserved(name.as_bytes()) =>
             {
                 self.add(&name)
             }

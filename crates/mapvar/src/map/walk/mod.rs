@@ -4,7 +4,8 @@ pub(crate) mod entries;
 pub(crate) mod names;
 
 use crate::{
-    Map, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved, plain::Captured,
+    Map, gem::map::Gem, map::Body, map::store_map::Stored, name::begins_with, name::is_reserved,
+    plain::Captured,
 };
 use mapvar_engine::{error::EngineError, handle::Handle, space::walk::Cursor};
 use mapvar_os::{Error, ErrorKind, Result};
@@ -124,7 +125,7 @@ fn step<T: Found>(
         // The name before the value: if the record became another variable's, the read detects it,
         // because it compares the id last.
         let name = store.name_of(handle.at);
-        let wanted = |name: &Vec<u8>| !is_reserved(name) && name.starts_with(prefix.as_bytes());
+        let wanted = |name: &Vec<u8>| !is_reserved(name) && begins_with(name, prefix);
         if !name.as_ref().is_none_or(wanted) {
             continue;
         }
