@@ -100,6 +100,15 @@ impl<M: Mem> Store<M> {
         observed.is(line, handle, state)
     }
 
+    /// Whether the variable is unchanged, and WAIT stands that the caller has set, or found set, when
+    /// the record's lock was free: then its next change is told. Writes nothing, so no page of a file
+    /// has to be written for it.
+    pub fn is_armed(&self, handle: Handle, observed: Observed) -> bool {
+        let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else { return false };
+        let state = State(line.load(record::STATE, Acquire));
+        state.waited_for() && observed.is(line, handle, state)
+    }
+
     /// Sets WAIT in the variable's `state`, and checks whether the variable is unchanged. The caller
     /// has loaded the count of the wake word before.
     ///

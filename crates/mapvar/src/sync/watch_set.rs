@@ -294,6 +294,9 @@ impl WatchSet {
         for at in range {
             let Some(Some(watched)) = self.watched.get(at) else { continue };
             let Some((handle, observed)) = watched.stand() else { continue };
+            if !watched.busy && store.is_armed(handle, observed) {
+                continue;
+            }
             let asked = if self.read_only { Asked::Told } else { store.ask(handle)? };
             if asked == Asked::Gone || !store.is_unchanged(handle, observed) {
                 self.changed.push_back(at);
