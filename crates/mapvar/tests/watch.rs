@@ -316,6 +316,33 @@ fn a_watch_that_looks_seldom_misses_nothing() {
     assert_eq!(told(&mut any), ["n.7=1", "x.0=1"]);
 }
 
+/// The records of removed variables become those of others while the watch does not look.
+#[test]
+fn a_watch_that_looks_seldom_finds_what_has_taken_a_place() {
+    const MANY: usize = 400;
+    let name = unique("watch-places");
+    let map = Map::options().name(&name).size(1 << 20).create().unwrap();
+    for number in 0..MANY {
+        map.set(&format!("a.{number}"), 0).unwrap();
+    }
+    let mut all = map.watch_all().unwrap();
+    for number in 0..MANY {
+        map.remove(&format!("a.{number}")).unwrap();
+        map.set(&format!("b.{number}"), 0).unwrap();
+    }
+    let mut found = told(&mut all);
+    found.sort();
+    let gone = (0..MANY).map(|number| format!("a.{number}-"));
+    let mut expected: Vec<_> =
+        gone.chain((0..MANY).map(|number| format!("b.{number}=0"))).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    for number in 0..MANY {
+        map.set(&format!("b.{number}"), 1).unwrap();
+        assert_eq!(told(&mut all), [format!("b.{number}=1")]);
+    }
+}
+
 /// An Atomic that changed and changed back is not told, but its next change is.
 #[test]
 fn an_atomic_that_changed_back_is_told_the_next_time() {

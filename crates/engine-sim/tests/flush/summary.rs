@@ -100,6 +100,58 @@ fn a_set_beside_a_flush_is_in_the_next_one() {
     }
 }
 
+/// Another process makes the region longer and inserts into the new chunk before each step of a flush.
+#[test]
+fn an_insertion_into_a_new_chunk_beside_a_flush_is_in_the_next_one() {
+    const NEW: usize = 8;
+    let large = facts(1 << 20, 0, true);
+    let small = Facts { region: large.region / 8 / CHUNK * CHUNK, max_size: large.region, ..large };
+    let shared = Shared::new(large.region as usize, small.region);
+    let first = shared.process(0);
+    format(first.words_mut(0, (small.region / 8) as usize).unwrap(), &small);
+    let store = Store::new(first, &small).unwrap();
+    put(&store, b"a", &[1; 20]).unwrap();
+    let chunks = store.chunk_count().unwrap();
+    for number in 0.. {
+        if store.free_chunks().unwrap() == 0 {
+            break;
+        }
+        put(&store, std::format!("x{number}").as_bytes(), &[1; 900]).unwrap();
+    }
+    assert_eq!(store.chunk_count().unwrap(), chunks);
+    store.flush().unwrap();
+    put(&store, b"a", &[2; 20]).unwrap();
+    drop(store);
+    let start = shared.point();
+    let names = || (0..NEW).map(|number| std::format!("new{number}"));
+    let mut grown = false;
+    for step in 0.. {
+        shared.back_to(&start);
+        let process = |seat| Store::new(shared.process(seat), &small).unwrap();
+        let (flusher, writer) = (process(1), process(2));
+        let done = Arc::new(std::sync::Mutex::new(false));
+        let outcome = Arc::clone(&done);
+        flusher.mem().before_step(step, true, move || {
+            // It may meet a lock of the flusher, which cannot go on before it.
+            *outcome.lock().unwrap() = writer.grow(CHUNK, chunks).is_ok()
+                && names().all(|name| put(&writer, name.as_bytes(), &[3; 900]).is_ok());
+        });
+        flusher.flush().unwrap();
+        if !flusher.mem().others_are_done() {
+            break;
+        }
+        if *done.lock().unwrap() {
+            let next = process(3);
+            grown |= next.chunk_count().unwrap() > chunks;
+            next.flush().unwrap();
+            for name in names() {
+                assert!(is_durable(&next, name.as_bytes()), "step {step}: {name} is not flushed");
+            }
+        }
+    }
+    assert!(grown);
+}
+
 /// A flush of one variable leaves one bit at most, and an Atomic is found without a bit of its own.
 #[test]
 fn the_summary_names_the_chunks_to_flush() {

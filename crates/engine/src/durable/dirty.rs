@@ -80,10 +80,11 @@ impl<M: Mem> Store<M> {
         mut dirty: impl FnMut(usize) -> u64,
         atomics: impl Fn(usize) -> u64,
     ) -> Result<Vec<RecordChunk>, EngineError> {
-        let chunks = self.chunk_count()?;
         let mut found = Vec::new();
         for word in 0..summary::WORDS {
             let dirty = dirty(word);
+            // After the bits: a bit may stand for a chunk that was added meanwhile.
+            let chunks = self.chunk_count()?;
             let mut bits = dirty | atomics(word);
             while bits != 0 {
                 let bit = bits.trailing_zeros();
@@ -112,11 +113,21 @@ impl<M: Mem> Store<M> {
 
     /// Clears the bits of the summary whose chunks have nothing to flush. The caller has F.
     pub fn settle(&self) -> Result<(), EngineError> {
+        let settled = self.settle_once();
+        if settled.is_err() {
+            // Some bits may be cleared that had to be set again.
+            self.suspect_all()?;
+        }
+        settled
+    }
+
+    fn settle_once(&self) -> Result<(), EngineError> {
         let summary = self.summary(summary::DIRTY)?;
         // The chunks of the very bits that are cleared: others may be set meanwhile.
         let clear = |word| match summary.load(word, Relaxed) {
             0 => 0,
-            bits => summary.fetch_and(word, !bits, Relaxed) & bits,
+            // SYNC POINT S20. Acquire pairs with the Release of the bit: its chunk is seen in the table.
+            bits => summary.fetch_and(word, !bits, AcqRel) & bits,
         };
         let cleared = self.chunks_of(clear, |_| 0)?;
         for RecordChunk { number, .. } in cleared {
@@ -134,13 +145,17 @@ impl<M: Mem> Store<M> {
 
     /// Whether a value was set that no complete flush contains.
     pub fn is_dirty(&self) -> Result<bool, EngineError> {
-        // A flusher that died may have cleared bits that it had to set again.
-        let live = self.live()?;
-        let owner = live.load(layout::live::FLUSHER, Acquire);
-        if owner != 0 && !self.lives(owner)? {
-            return Ok(true);
-        }
-        for RecordChunk { number, .. } in self.chunks_to_flush()? {
+        // While a flush runs, or after its process died, bits of the summary may be clear that are
+        // about to be set again. A flush that begins after this load chooses all that was set before.
+        let flushed_now = self.live()?.load(layout::live::FLUSHER, Acquire) != 0;
+        let all = if flushed_now { u64::MAX } else { 0 };
+        let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
+        let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
+        let chunks = self.chunks_of(
+            |word| dirty.load(word, Acquire) | all,
+            |word| atomics.load(word, Acquire),
+        )?;
+        for RecordChunk { number, .. } in chunks {
             let at = dirty::at(number);
             let words = self.mem.words(at, dirty::WORDS).ok_or_else(|| outside(at))?;
             if words.load(dirty::DIRTY, Relaxed) | words.load(dirty::FLUSHING, Relaxed) != 0 {

@@ -58,6 +58,15 @@ impl<M: Mem> Store<M> {
         self.hold_structure(self.mem.lock_now(live::LOCK_L))
     }
 
+    /// Completes the operation of an owner of L that died in it. Waits for no living owner.
+    pub fn finish_of_dead(&self) -> Result<(), EngineError> {
+        if self.journal()?.load(journal::OPERATION, Acquire) != journal::NOTHING {
+            // A living owner is about to finish it by itself.
+            let _ = self.lock_structure_now();
+        }
+        Ok(())
+    }
+
     fn hold_structure(
         &self,
         taken: Result<Taken, Refused>,

@@ -37,7 +37,15 @@ impl<M: Mem> Store<M> {
         }
         let words = self.mem.words(ring::AT, ring::WORDS).ok_or_else(|| outside(ring::AT))?;
         for number in (from..head).take(ring::WORDS) {
-            let word = words.load(ring::place(number), Acquire);
+            // A writer that has taken the number stores its entry in a moment.
+            let mut word = words.load(ring::place(number), Acquire);
+            for _ in 1..M::ATTEMPTS {
+                if ring::is(word, number) {
+                    break;
+                }
+                std::hint::spin_loop();
+                word = words.load(ring::place(number), Acquire);
+            }
             if !ring::is(word, number) {
                 return Ok(false);
             }

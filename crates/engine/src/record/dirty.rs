@@ -6,7 +6,7 @@ use crate::{
     layout::{self, CHUNK, dirty, summary},
     mem::{
         Load, Mem,
-        Ordering::{AcqRel, Acquire, Relaxed},
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
         StoreWords as _,
     },
     store::Store,
@@ -43,7 +43,7 @@ impl<M: Mem> Store<M> {
         // is set after it was cleared, by a read-modify-write also where it seems to be set; else
         // `settle` sees the dirty bit.
         words.fetch_or(dirty::DIRTY, layout::dirty_bit(at), AcqRel);
-        summary.fetch_or(word, of_chunk, Relaxed);
+        summary.fetch_or(word, of_chunk, Release);
         Some(())
     }
 }

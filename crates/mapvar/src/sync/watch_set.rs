@@ -15,6 +15,7 @@ use mapvar_engine::{
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    ops::Range,
     sync::Arc,
     time::Instant,
 };
@@ -28,6 +29,15 @@ pub(super) enum Scope {
 /// How many variables are looked at every [`NAP`] without an entry of the ring, for the changes of
 /// processes that died before their entry.
 const PART: usize = 16 << 10;
+
+/// Which variables a sweep does not ask for again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    Nothing,
+    /// Those that stand as they did when they were asked for. Not where entries are dropped: one of
+    /// them may tell of a change after which another waiter has set WAIT.
+    Armed,
+}
 
 /// The variables of a watch.
 ///
@@ -178,10 +188,16 @@ impl WatchSet {
         if self.is_single() {
             return self.note_single();
         }
-        self.changed.extend(self.busy.drain(..));
+        for at in std::mem::take(&mut self.busy) {
+            match self.watched.get(at) {
+                Some(Some(watched)) if watched.stand().is_none() => self.changed.push_back(at),
+                _ => self.sweep(at..at + 1, Skip::Nothing)?,
+            }
+        }
         self.read_ring()?;
         if self.read_only {
-            self.sweep(0..self.watched.len())?;
+            self.sweep(0..self.watched.len(), Skip::Nothing)?;
+            self.note_all_found(0..self.watched.len())?;
         } else if self.changed.is_empty() && self.last_part.elapsed() >= NAP {
             self.sweep_part()?;
         }
@@ -230,7 +246,7 @@ impl WatchSet {
         if !whole {
             // What the missing entries stand for was published before `head` was loaded.
             self.search()?;
-            self.sweep(0..self.watched.len())?;
+            self.sweep(0..self.watched.len(), Skip::Nothing)?;
         }
         self.next_entry = head;
         Ok(())
@@ -251,9 +267,7 @@ impl WatchSet {
             }
             _ => return,
         };
-        if self.by_record.get(&record) != Some(&at) {
-            self.changed.push_back(at);
-        }
+        self.changed.push_back(at);
     }
 
     /// Notes the variables that have records and are not followed yet.
@@ -261,17 +275,26 @@ impl WatchSet {
         let inner = Arc::clone(&self.map.inner);
         let store = &inner.store;
         match &self.scope {
-            Scope::Names => {
-                for at in 0..self.watched.len() {
-                    self.note_found(at)?;
-                }
-            }
+            Scope::Names => self.note_all_found(0..self.watched.len())?,
             Scope::Prefix(_) => store.each_record_of_data(|handle| {
-                if !self.by_record.contains_key(&handle.at) {
+                // The record may have been another variable's when the watch looked last.
+                let known = self.by_record.get(&handle.at).and_then(|at| self.watched.get(*at));
+                let followed = known.and_then(|watched| watched.as_ref()?.handle);
+                if followed != Some(handle) {
                     self.note_born(handle.at);
                 }
                 true
             })?,
+        }
+        Ok(())
+    }
+
+    /// Notes those of these names that had no record and now have one.
+    fn note_all_found(&mut self, range: Range<usize>) -> Result<(), EngineError> {
+        if matches!(self.scope, Scope::Names) {
+            for at in range {
+                self.note_found(at)?;
+            }
         }
         Ok(())
     }
@@ -289,15 +312,16 @@ impl WatchSet {
     }
 
     /// Notes those of these variables that have changed, and has the ring tell of the others.
-    fn sweep(&mut self, range: std::ops::Range<usize>) -> Result<(), EngineError> {
+    fn sweep(&mut self, range: Range<usize>, skip: Skip) -> Result<(), EngineError> {
         let store = &self.map.inner.store;
         for at in range {
-            let Some(Some(watched)) = self.watched.get(at) else { continue };
+            let Some(Some(watched)) = self.watched.get_mut(at) else { continue };
             let Some((handle, observed)) = watched.stand() else { continue };
-            if !watched.busy && store.is_armed(handle, observed) {
+            if skip == Skip::Armed && !watched.busy && store.is_armed(handle, observed) {
                 continue;
             }
             let asked = if self.read_only { Asked::Told } else { store.ask(handle)? };
+            watched.busy = asked == Asked::Busy;
             if asked == Asked::Gone || !store.is_unchanged(handle, observed) {
                 self.changed.push_back(at);
             } else if asked == Asked::Busy {
@@ -312,12 +336,9 @@ impl WatchSet {
     fn sweep_part(&mut self) -> Result<(), EngineError> {
         let begin = if self.next_part < self.watched.len() { self.next_part } else { 0 };
         let end = self.watched.len().min(begin + PART);
-        self.sweep(begin..end)?;
-        if matches!(self.scope, Scope::Names) {
-            for at in begin..end {
-                self.note_found(at)?;
-            }
-        }
+        self.map.inner.store.finish_of_dead()?;
+        self.sweep(begin..end, Skip::Armed)?;
+        self.note_all_found(begin..end)?;
         self.next_part = end;
         self.last_part = Instant::now();
         Ok(())
@@ -329,7 +350,7 @@ impl WatchSet {
         let Some(Some(watched)) = self.watched.get_mut(at) else { return Ok(None) };
         let before = watched.handle;
         let change = watched.look(&self.map, ask);
-        let (now, owner, gone) = (watched.handle, watched.owner, watched.stand().is_none());
+        let (now, owner, gone) = (watched.handle, watched.owner, watched.handle.is_none());
         if watched.busy {
             self.busy.push(at);
         }
@@ -350,8 +371,8 @@ impl WatchSet {
             .as_ref()
             .is_err_and(|met| met.is_timeout() || matches!(met, EngineError::Contended))
         {
-            // The entry that told of it is read.
-            self.changed.push_back(at);
+            // The entry that told of it is read. The others have their turn first.
+            self.busy.push(at);
         } else if gone && matches!(self.scope, Scope::Prefix(_)) {
             // Its record is gone. If the name is used again, the ring tells of the new record.
             self.forget(at);

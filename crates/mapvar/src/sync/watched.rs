@@ -69,17 +69,16 @@ impl Watched {
             let followed = match handle.map(|handle| store.follow(handle)).transpose() {
                 Ok(followed) => followed,
                 Err(met) => {
-                    self.passed_over(handle.and_then(|handle| store.observed(handle).ok()?), &met);
-                    if met.is_timeout() || matches!(met, EngineError::Contended) {
-                        return Err(met);
-                    }
-                    let object = format!("{:?} of {}", self.name, map.inner.object);
-                    return Err(EngineError::Explained(met.during(WATCH_ONE, object)));
+                    let observed = handle.and_then(|handle| store.observed(handle).ok()?);
+                    return Err(self.unreadable(observed, met, map));
                 }
             };
             let (observed, captured, owner) = match followed {
                 Some(Followed::Value(captured, observed, owner)) => {
-                    (Some(observed), Some(map.captured_of(captured)?), owner)
+                    match map.captured_of(captured) {
+                        Ok(captured) => (Some(observed), Some(captured), owner),
+                        Err(met) => return Err(self.unreadable(Some(observed), met, map)),
+                    }
                 }
                 Some(Followed::Removed(observed)) => (Some(observed), None, 0),
                 Some(Followed::Stale) => {
@@ -92,6 +91,21 @@ impl Watched {
             return Ok(self.update(observed, captured, &map.inner));
         }
         Err(EngineError::Contended)
+    }
+
+    /// Notes that the value could not be read; returns the error that tells it.
+    fn unreadable(
+        &mut self,
+        observed: Option<Observed>,
+        met: EngineError,
+        map: &Stored,
+    ) -> EngineError {
+        self.passed_over(observed, &met);
+        if met.is_timeout() || matches!(met, EngineError::Contended) {
+            return met;
+        }
+        let object = format!("{:?} of {}", self.name, map.inner.object);
+        EngineError::Explained(met.during(WATCH_ONE, object))
     }
 
     /// Notes that the value could not be read. It is told once, and the next value counts as a change.

@@ -473,7 +473,10 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
             // Relaxed: the bit guards nothing; the kernel compares the word again before the thread
             // sleeps.
             match word.compare_exchange(found, with_waiters, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => found = with_waiters,
+                Ok(_) => {
+                    found = with_waiters;
+                    nap = FIRST_NAP;
+                }
                 Err(now) => {
                     found = now;
                     continue;
