@@ -31,6 +31,10 @@ use std::{fmt, marker::PhantomData};
 ///
 /// The handle owns a clone of the map, and is `'static`, `Send` and `Sync`.
 ///
+/// Other processors see a set some nanoseconds after it has returned. Of two programs that each set a
+/// variable and then read the other's, both may find the old value. Where that matters, use an
+/// [`Atomic`](crate::Atomic), a transaction or a lock.
+///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-var.{}", std::process::id())).create()?;
 /// let speed = map.var_or("speed", 0.0)?;
