@@ -59,7 +59,7 @@ fn a_set_beside_a_flush_is_in_the_next_one() {
                 world.shared.back_to(&world.start);
                 let (flusher, writer) = (world.process(1), world.process(2));
                 if flusher_dies {
-                    flusher.mem().dies_at(step + death);
+                    flusher.mem().dies_at(death);
                 }
                 if writer_dies {
                     writer.mem().dies_at(death);
@@ -92,7 +92,7 @@ fn a_set_beside_a_flush_is_in_the_next_one() {
                     break;
                 }
             }
-            if lived || death > 60 {
+            if lived || death > 200 {
                 break;
             }
             death += 1;
