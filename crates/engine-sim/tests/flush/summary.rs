@@ -1,4 +1,4 @@
-//! No change is passed over by a flush, whoever dies and whatever happens in between: the summary
+//! A flush passes over no change, beside writers and the deaths of processes: the summary
 //! leads to every dirty record.
 
 use super::*;

@@ -68,9 +68,15 @@ impl<M: Mem> Store<M> {
 
     /// Returns the chunks of records that may have something to flush, in their order.
     pub(crate) fn chunks_to_flush(&self) -> Result<Vec<RecordChunk>, EngineError> {
+        self.chunks_summed(0)
+    }
+
+    /// As [`chunks_to_flush`](Self::chunks_to_flush), as if these bits stood in each word of the
+    /// summary too.
+    fn chunks_summed(&self, too: u64) -> Result<Vec<RecordChunk>, EngineError> {
         let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
         let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
-        self.chunks_of(|word| dirty.load(word, Acquire), |word| atomics.load(word, Acquire))
+        self.chunks_of(|word| dirty.load(word, Acquire) | too, |word| atomics.load(word, Acquire))
     }
 
     /// Returns the chunks of records for which a bit of `dirty` stands, and those with Atomics for
@@ -148,14 +154,8 @@ impl<M: Mem> Store<M> {
         // While a flush runs, or after its process died, bits of the summary may be clear that are
         // about to be set again. A flush that begins after this load chooses all that was set before.
         let flushed_now = self.live()?.load(layout::live::FLUSHER, Acquire) != 0;
-        let all = if flushed_now { u64::MAX } else { 0 };
-        let words = |at| self.mem.words(at, summary::WORDS).ok_or_else(|| outside(at));
-        let (dirty, atomics) = (words(summary::DIRTY)?, words(summary::ATOMICS)?);
-        let chunks = self.chunks_of(
-            |word| dirty.load(word, Acquire) | all,
-            |word| atomics.load(word, Acquire),
-        )?;
-        for RecordChunk { number, .. } in chunks {
+        let too = if flushed_now { u64::MAX } else { 0 };
+        for RecordChunk { number, .. } in self.chunks_summed(too)? {
             let at = dirty::at(number);
             let words = self.mem.words(at, dirty::WORDS).ok_or_else(|| outside(at))?;
             if words.load(dirty::DIRTY, Relaxed) | words.load(dirty::FLUSHING, Relaxed) != 0 {

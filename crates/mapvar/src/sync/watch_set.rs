@@ -59,7 +59,7 @@ pub(super) struct WatchSet {
     /// Indexes of the variables that may have changed, in the order in which they are looked at.
     changed: VecDeque<usize>,
     /// Those of which the ring may not tell: a thread owned their lock. They are looked at again.
-    busy: Vec<usize>,
+    busy: BTreeSet<usize>,
     /// Number of the next entry of the ring.
     next_entry: u64,
     /// The count of `births_wake` before the last search for a single name.
@@ -84,7 +84,7 @@ impl WatchSet {
             by_record: HashMap::new(),
             ephemeral: BTreeSet::new(),
             changed: VecDeque::new(),
-            busy: Vec::new(),
+            busy: BTreeSet::new(),
             next_entry: 0,
             births: None,
             next_part: 0,
@@ -107,15 +107,10 @@ impl WatchSet {
         }
         let name: Arc<str> = name.into();
         let new = Some(Watched::new(Arc::clone(&name)));
-        let at = match self.vacant.pop() {
-            Some(at) if at < self.watched.len() => at,
-            _ => {
-                self.watched.push(None);
-                self.watched.len() - 1
-            }
-        };
-        if let Some(place) = self.watched.get_mut(at) {
-            *place = new;
+        let at = self.vacant.pop().unwrap_or(self.watched.len());
+        match self.watched.get_mut(at) {
+            Some(place) => *place = new,
+            None => self.watched.push(new),
         }
         self.known.insert(name, at);
         at
@@ -325,7 +320,7 @@ impl WatchSet {
             if asked == Asked::Gone || !store.is_unchanged(handle, observed) {
                 self.changed.push_back(at);
             } else if asked == Asked::Busy {
-                self.busy.push(at);
+                self.busy.insert(at);
             }
         }
         Ok(())
@@ -352,7 +347,7 @@ impl WatchSet {
         let change = watched.look(&self.map, ask);
         let (now, owner, gone) = (watched.handle, watched.owner, watched.handle.is_none());
         if watched.busy {
-            self.busy.push(at);
+            self.busy.insert(at);
         }
         if before != now {
             if let Some(before) = before.filter(|old| self.by_record.get(&old.at) == Some(&at)) {
@@ -372,7 +367,7 @@ impl WatchSet {
             .is_err_and(|met| met.is_timeout() || matches!(met, EngineError::Contended))
         {
             // The entry that told of it is read. The others have their turn first.
-            self.busy.push(at);
+            self.busy.insert(at);
         } else if gone && matches!(self.scope, Scope::Prefix(_)) {
             // Its record is gone. If the name is used again, the ring tells of the new record.
             self.forget(at);
