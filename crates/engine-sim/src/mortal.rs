@@ -2,7 +2,7 @@
 //! unwinds, and its locks are left as the kernel leaves them.
 
 use crate::heap::{Heap, HeapWords};
-use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
+use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords, seat_bits};
 use mapvar_engine::{error::EngineError, layout::seat};
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
@@ -381,6 +381,7 @@ impl Mem for Mortal {
             && words.load(seat::TOKEN, Ordering::Relaxed) != token
         {
             words.store(seat::PIN, 0, Ordering::SeqCst);
+            seat_bits::lose(self, self.seat)?;
             words.store(seat::TOKEN, token, Ordering::SeqCst);
         }
         Ok(token)

@@ -12,7 +12,7 @@
     reason = "a memory of the tests, where an index that is out of bounds is a fault"
 )]
 
-use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
+use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords, seat_bits};
 use mapvar_engine::{
     error::EngineError,
     layout::{CHUNK, live, record, seat},
@@ -626,6 +626,7 @@ impl Mem for Power {
         let words = self.words_mut(at, seat::WORDS).ok_or(EngineError::ReadOnly)?;
         if words.load(seat::TOKEN, Ordering::SeqCst) != token {
             words.store(seat::PIN, 0, Ordering::SeqCst);
+            seat_bits::lose(self, self.process)?;
             words.store(seat::TOKEN, token, Ordering::SeqCst);
         }
         Ok(token)

@@ -203,8 +203,7 @@ impl<M: Mem> Store<M> {
                 return Ok(Some(gone(expect)));
             }
             let state = State(line.load(record::STATE, Relaxed));
-            let removed = self.is_removed(handle, state).ok_or_else(lost)?;
-            match expect.refuses(state.version(), removed, false) {
+            match expect.refuses(state.version(), state.removed(), false) {
                 None => {}
                 Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(CommitOutcome::Conflict)),
                 Some(_) => return Ok(Some(CommitOutcome::Stale)),

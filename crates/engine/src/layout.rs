@@ -27,6 +27,7 @@ pub const LAYOUT: u64 = {
         superblock::AT[0],
         marks::AT,
         ring::AT,
+        turns::AT,
         FIRST_INDEX,
         FIRST_INDEX_LINES,
         ring::WORDS as u64,
@@ -137,6 +138,8 @@ pub mod live {
     pub const CHANGES_WAKE: u64 = AT + 76;
     /// How many entries the ring of changes ever got.
     pub const CHANGES: usize = 10;
+    /// How many variables with a value were ever inserted, those with a reserved name excepted.
+    pub const BORN: usize = 11;
     /// Odd while a transaction is being applied; each transaction adds 2.
     pub const TSEQ: usize = 16;
     /// Last complete flush epoch.
@@ -183,6 +186,8 @@ pub mod journal {
     pub const BLOCK: usize = 2;
     pub const OLD: usize = 3;
     pub const NEW: usize = 4;
+    /// The word `BORN` after an insertion.
+    pub const BORN: usize = 5;
 
     pub const NOTHING: u64 = 0;
     pub const INSERT: u64 = 1;
@@ -218,6 +223,49 @@ pub mod commit {
     pub const COUNT: usize = 1;
 
     pub const COMMITTED: u64 = 1;
+}
+
+/// Turns of variables: a removal, or a value for a removed variable. With the word `BORN` they count
+/// the variables.
+pub mod turns {
+    pub const AT: u64 = 0x1340;
+    pub const WORDS: usize = 10;
+    /// Revivals less removals, modulo 2^40. The bits above are of no meaning.
+    pub const NET: usize = 0;
+    /// How many processes took a seat whose bits were set; and [`UNKNOWN`].
+    pub const LOST: usize = 1;
+    /// A word for 16 seats: a bit for each seat whose process turns a variable, a bit for each whose
+    /// process ever set an ephemeral value, and 32 bits that grow with each change of the word.
+    pub const SEATS: usize = 2;
+    pub const OF_SEATS: usize = super::PARTICIPANT_SLOTS / IN_WORD;
+    const IN_WORD: usize = 16;
+
+    /// Flag of `LOST`: a process turns variables and has no seat.
+    pub const UNKNOWN: u64 = 1 << 63;
+    pub const COUNT: u64 = (1 << 40) - 1;
+    /// Added to a word of seats by each change.
+    pub const STEP: u64 = 1 << 32;
+    /// The bits of a word of seats that say that a process turns a variable.
+    pub const TURNING: u64 = (1 << IN_WORD) - 1;
+
+    /// Returns the word of a seat, and the bit that says that its process turns a variable.
+    pub const fn turning(seat: usize) -> (usize, u64) {
+        let seat = seat % super::PARTICIPANT_SLOTS;
+        (SEATS + seat / IN_WORD, 1 << (seat % IN_WORD))
+    }
+
+    /// Returns the word of a seat, and the bit that says that its process ever set an ephemeral
+    /// value.
+    pub const fn owning(seat: usize) -> (usize, u64) {
+        let (word, bit) = turning(seat);
+        (word, bit << IN_WORD)
+    }
+
+    /// Returns the seats that have a bit in word `SEATS + word`.
+    pub fn seats(word: usize, bits: u64) -> impl Iterator<Item = usize> {
+        let bits = bits | bits >> IN_WORD;
+        (0..IN_WORD).filter(move |at| bits >> at & 1 == 1).map(move |at| word * IN_WORD + at)
+    }
 }
 
 /// A word for each record that the owner of T has marked.
@@ -622,7 +670,8 @@ pub struct State(pub u64);
 impl State {
     /// A waiter waits for the variable to change.
     pub const WAIT: u64 = 2;
-    /// The record holds a removed `Atomic`. Lock-free operations read this word anyway.
+    /// The current slot is a tombstone. Lock-free operations on an `Atomic`, and sets, read this word
+    /// anyway.
     pub const REMOVED: u64 = 1;
     /// The greatest version.
     pub const LARGEST: u64 = (1 << 56) - 1;
@@ -663,9 +712,14 @@ impl State {
         self.0 & Self::WAIT != 0
     }
 
-    /// Returns the state that publishes `slot` as `version`, without WAIT.
+    /// Returns the state that publishes `slot` as `version`, without WAIT and REMOVED.
     pub const fn publish(self, version: u64, slot: usize) -> Self {
         Self::new(version, slot, self.a(), self.b())
+    }
+
+    /// Returns the same state of a tombstone.
+    pub const fn of_tombstone(self) -> Self {
+        Self(self.0 | Self::REMOVED)
     }
 
     /// Returns the slot that a writer takes in a record with so many slots: of two, where A and B

@@ -7,7 +7,7 @@ use crate::{
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
-        StoreWords as _,
+        Private, StoreWords as _,
     },
 };
 use std::sync::Mutex;
@@ -31,6 +31,8 @@ pub struct Store<M> {
     pub(crate) pinning: Mutex<()>,
     /// Held by the thread that flushes for this process.
     pub(crate) flushing: Mutex<()>,
+    /// How many threads of this process are in a turn.
+    pub(crate) turning: Private,
 }
 
 impl<M: Mem> Store<M> {
@@ -45,6 +47,7 @@ impl<M: Mem> Store<M> {
             version_base: 0,
             pinning: Mutex::new(()),
             flushing: Mutex::new(()),
+            turning: Private::new(0),
         };
         let mut store = store;
         store.reload()?;

@@ -320,7 +320,7 @@ impl LoomMem {
                 self.step();
                 self.shared.hot[at].swap(value, order);
             }
-            Place::Fixed if on == On::Ring => {}
+            Place::Fixed if matches!(on, On::Ring | On::Turns) => {}
             Place::Fixed => {
                 let fixed = self.shared.setup.words[at];
                 assert!(
@@ -352,7 +352,9 @@ impl LoomMem {
         }
         let on = self.shared.setup.on[at];
         let order = self.order(Op::Swap, on, order);
-        if on == On::Ring && matches!(self.shared.setup.places[at], Place::Fixed) {
+        if matches!(on, On::Ring | On::Turns)
+            && matches!(self.shared.setup.places[at], Place::Fixed)
+        {
             return self.shared.setup.words[at];
         }
         self.step();

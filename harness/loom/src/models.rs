@@ -9,6 +9,7 @@ use crate::{
 use mapvar_engine::{handle::Handle, mem::Ordering, store::Store, version::Wrote};
 use std::sync::Arc;
 
+mod count;
 mod flush;
 mod identity;
 mod index;
@@ -97,6 +98,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(read::cases());
     cases.extend(wait::cases());
     cases.extend(flush::cases());
+    cases.extend(count::cases());
     cases
 }
 

@@ -211,6 +211,14 @@ impl Region {
         self.hot([head]).hot(first..first + count)
     }
 
+    /// Adds the words by which variables are counted, for processes with seat 0.
+    pub fn count(self) -> Self {
+        let turns = layout::turns::AT as usize / 8;
+        let journal = layout::journal::AT as usize / 8;
+        self.hot([layout::turns::NET, layout::turns::LOST, layout::turns::SEATS].map(|at| turns + at))
+            .hot([live(layout::live::BORN), journal + layout::journal::OPERATION])
+    }
+
     pub fn done(self) -> Arc<Self> {
         Arc::new(self)
     }

@@ -25,6 +25,8 @@ pub enum On {
     /// The ring of changes, and its head. A model that does not name them has nobody who reads
     /// them, and what is added is not kept.
     Ring,
+    /// The words by which variables are counted; as with the ring.
+    Turns,
     Other,
 }
 
@@ -53,6 +55,10 @@ pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
     let ring = layout::ring::AT..layout::ring::AT + layout::ring::WORDS as u64 * 8;
     if byte == live::AT + live::CHANGES as u64 * 8 || ring.contains(&byte) {
         return On::Ring;
+    }
+    let turns = layout::turns::AT..layout::turns::AT + layout::turns::WORDS as u64 * 8;
+    if byte == live::AT + live::BORN as u64 * 8 || turns.contains(&byte) {
+        return On::Turns;
     }
     if index.iter().any(|line| (*line..*line + MOST_LINES * 64).contains(&byte)) {
         return On::Index;

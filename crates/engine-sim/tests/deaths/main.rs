@@ -16,7 +16,9 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     header::{Facts, format, table_chunks},
-    layout::{self, CHUNK, CHUNK_HEADER, Desc, State, Table, index_word, kind, live, record, slot},
+    layout::{
+        self, CHUNK, CHUNK_HEADER, Desc, State, Table, index_word, kind, live, record, slot, turns,
+    },
     mem::{Load, Mem, Ordering::Relaxed, StoreWords},
     record::read::Seen,
     space::{chunks::SizeClass, extents::ExtentLocation},
@@ -197,6 +199,7 @@ impl World {
         let space = store.space().unwrap();
         assert_eq!(space.used, used, "{context}: {space:?}");
         check_chunks(store, context);
+        check_count(store, context);
     }
 
     /// Lets `operation` die at step `step`, and one recoverer at each of the steps `more`. Returns
@@ -210,6 +213,10 @@ impl World {
         let mut store = self.process(1);
         store.mem().dies_at(step);
         let done = to_its_end(|| operation(&store).unwrap()).is_some();
+        // By a process with a seat of its own, so that the dead process's seat has no owner.
+        let other = self.process(4);
+        let counted = other.count().unwrap();
+        assert_eq!(counted, walked(&other), "{context}: a count after the death");
         let mut seen = None;
         for (number, step) in more.iter().enumerate() {
             // The seat of a dead process, as a new process takes it.
@@ -290,6 +297,53 @@ impl World {
 
 fn differing(values: &Values, others: &Values) -> Vec<&'static str> {
     NAMES.iter().filter(|name| values.get(*name) != others.get(*name)).copied().collect()
+}
+
+/// Counts the variables by a walk.
+fn walked(store: &Store<Mortal>) -> u64 {
+    let mut count = 0;
+    store
+        .each_record(|handle| {
+            count += u64::from(matches!(store.read(handle, |_| ()), Ok(Seen::Value(..))));
+            true
+        })
+        .unwrap();
+    count
+}
+
+/// Asserts that the count of variables is right, and that no later one walks.
+fn check_count(store: &Store<Mortal>, context: &str) {
+    let expected = walked(store);
+    for _ in 0..2 {
+        assert_eq!(store.count().unwrap(), expected, "{context}: a count");
+    }
+    assert_eq!(store.count_now().unwrap(), Some(expected), "{context}: the count without a walk");
+}
+
+#[test]
+fn a_count_beside_a_turn_corrects_nothing() {
+    let world = World::usual();
+    world.shared.back_to(&world.start);
+    let (living, counter) = (world.process(1), world.process(2));
+    let expected = counter.count().unwrap();
+    assert!(living.mem().seat().is_ok());
+    let words = counter.mem().words_mut(turns::AT, turns::WORDS).unwrap();
+    // A process has died in a turn, and another is in one: it has published a removal, and `NET` is
+    // still to change.
+    let (word, bit) = turns::turning(5);
+    words.fetch_add(word, turns::STEP | bit, Relaxed);
+    let (word, bit) = turns::turning(1);
+    words.fetch_add(word, turns::STEP | bit, Relaxed);
+    remove(&living, "small").unwrap();
+    words.fetch_add(turns::NET, 1, Relaxed);
+    words.fetch_or(word, bit, Relaxed);
+    assert_eq!(counter.count().unwrap(), expected - 1);
+    // It ends its turn.
+    words.fetch_add(turns::NET, turns::COUNT, Relaxed);
+    words.fetch_and(word, !bit, Relaxed);
+    let count = counter.count().unwrap();
+    assert_eq!(count, expected - 1, "the living process's turn counts twice");
+    check_count(&counter, "after both");
 }
 
 /// Asserts that every chunk is in use, or is found when one is needed.

@@ -12,7 +12,7 @@ use crate::{
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
         chunk, commit, dirty, extent, has_id, incarnation, journal, kind, live, record, ring, room,
-        seat, slot, superblock,
+        seat, slot, superblock, turns,
     },
     mem::{
         Load, Mem,
@@ -454,6 +454,13 @@ impl<M: Mem> Store<M> {
         }
         let of_users = present.iter().filter(|handle| !self.is_of_lock(handle.at));
         recovered.variables = of_users.count() as u64;
+        let counted = present.iter().filter(|handle| self.is_counted(handle.at));
+        live.store(live::BORN, counted.count() as u64, Relaxed);
+        if present.iter().any(|handle| self.is_ephemeral(*handle)) {
+            // Its owner process is gone, and the next count finds that out.
+            let words = self.turns().ok_or(EngineError::ReadOnly)?;
+            words.store(turns::LOST, 1, Relaxed);
+        }
         recovered.compare(accepted, all);
         if recovered.damaged {
             live.store(live::RECOUNT, 1, Relaxed);
@@ -496,6 +503,7 @@ impl<M: Mem> Store<M> {
         };
         zero(journal::AT, 0, journal::WORDS)?;
         zero(commit::AT, 0, commit::WORDS)?;
+        zero(turns::AT, 0, turns::WORDS)?;
         // An entry of the file may belong to a lap that is still to come.
         zero(ring::AT, 0, ring::WORDS)?;
         self.clear_summaries()?;

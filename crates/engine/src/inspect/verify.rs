@@ -183,6 +183,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             extents: HashMap::new(),
             journal: [0; journal::NEW + 1],
         };
+        let counted = store.count_now().ok().flatten();
         pass.live();
         pass.journals();
         pass.table(late);
@@ -196,6 +197,17 @@ impl<'a, M: Mem> Pass<'a, M> {
         });
         pass.index(late);
         pass.owned(late);
+        if let Some(said) = counted
+            && said != pass.variables
+            // The damage of a variable would be told twice.
+            && pass.faults == 0
+            && !late()
+            && store.count_now().ok().flatten() == counted
+        {
+            let what = format!("{said} variables are counted, and {} are there", pass.variables);
+            let at = live::AT + live::BORN as u64 * 8;
+            pass.fault(at, what, [said, pass.variables, 0]);
+        }
         pass
     }
 
@@ -591,8 +603,8 @@ impl<'a, M: Mem> Pass<'a, M> {
                 }
                 SlotContent::Nothing => Some((handle.at, "its current slot holds nothing".into())),
                 SlotContent::Flawed(at, what) => Some((at, what)),
-                SlotContent::Tombstone if handle.atomic && !state.removed() => {
-                    Some((handle.at, "an Atomic is removed, and its state does not say so".into()))
+                SlotContent::Tombstone if !state.removed() => {
+                    Some((handle.at, "it is removed, and its state does not say so".into()))
                 }
                 SlotContent::Value(_) | SlotContent::Ephemeral(_) if state.removed() => {
                     Some((handle.at, "its state says that it is removed, and it is not".into()))
@@ -604,7 +616,8 @@ impl<'a, M: Mem> Pass<'a, M> {
                 }
                 // It does not count if its owner process is gone.
                 SlotContent::Ephemeral(owner) => {
-                    self.variables += u64::from(self.store.lives(owner).unwrap_or(true));
+                    let lives = self.store.lives(owner).unwrap_or(true);
+                    self.variables += u64::from(is_of_user && lives);
                     None
                 }
             };

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{EngineError, outside},
-    layout::{journal, record},
+    layout::{journal, live, record},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Release},
@@ -26,7 +26,10 @@ impl<M: Mem> Store<M> {
                     self.free_block(block)?;
                 }
             } else {
-                // Published, perhaps without the bit: without it no flush would find the variable.
+                // Published, perhaps not counted: the journal has what the count is then.
+                let born = journal.load(journal::BORN, Acquire);
+                self.live_mut()?.store(live::BORN, born, Release);
+                // Perhaps without the dirty bit: without it no flush would find the variable.
                 if self.file {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }

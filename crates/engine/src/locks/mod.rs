@@ -160,7 +160,7 @@ impl<M: Mem> Store<M> {
             let words = self.mem.words_mut(seat::at(number), seat::WORDS);
             words.ok_or(EngineError::ReadOnly)?.store(seat::TOKEN, 0, Release);
         }
-        Ok(())
+        self.lose_seats()
     }
 
     /// Takes the transaction lock (T), and completes or undoes what its last owner left.

@@ -4,7 +4,7 @@
 use crate::{
     error::{EngineError, outside},
     handle::Handle,
-    layout::{Meta, State, commit, live, marks, record, slot},
+    layout::{Desc, Meta, State, commit, live, marks, record, slot},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
@@ -29,7 +29,7 @@ impl<M: Mem> Store<M> {
     /// the journal if this thread has committed it; a successor knows it by the journal alone.
     pub(crate) fn apply(&self, own: impl Fn(usize) -> Option<Handle>) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
-        let count = self.count()?;
+        let count = self.entry_count()?;
         for number in 0..count {
             let entry = entries.load(number, Relaxed);
             let Some(handle) = self.record_of(own(number), entry)? else { continue };
@@ -46,7 +46,9 @@ impl<M: Mem> Store<M> {
             // Not above the state's: the dead owner has already published this record.
             let version = slot.load(slot::VERSION, Relaxed);
             if version > state.version() && version <= State::LARGEST {
-                self.publish(line, ByHandle { mem: &self.mem, handle }, state, version, to, false);
+                let removing = Desc(slot.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE;
+                let record = ByHandle { mem: &self.mem, handle };
+                self.publish(line, record, state, version, to, removing);
             }
         }
         for number in 0..count {
@@ -58,7 +60,7 @@ impl<M: Mem> Store<M> {
     /// Removes every mark in the journal, and publishes nothing.
     pub(crate) fn unmark_all(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
-        for number in 0..self.count()? {
+        for number in 0..self.entry_count()? {
             self.unmark(self.journalled(entries.load(number, Relaxed))?);
         }
         self.end_transaction(commits)
@@ -86,7 +88,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    fn count(&self) -> Result<usize, EngineError> {
+    fn entry_count(&self) -> Result<usize, EngineError> {
         let said = self.commits()?.load(commit::COUNT, Relaxed);
         Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
     }
@@ -129,7 +131,7 @@ impl<M: Mem> Store<M> {
     /// mark, because it is removed after the wake.
     fn force_wake_journalled(&self) -> Result<(), EngineError> {
         let entries = self.entries()?;
-        for number in 0..self.count()? {
+        for number in 0..self.entry_count()? {
             if let Some(handle) = self.journalled(entries.load(number, Relaxed))?
                 && self.mem.is_marked(handle.lock(), Locks::MARK_T)
             {

@@ -3,7 +3,7 @@
 use crate::{
     error::EngineError,
     layout::{self, live, seat, sleeping},
-    mem::{Load, Mem, Ordering, StoreWords, data_in, within},
+    mem::{Load, Mem, Ordering, StoreWords, data_in, seat_bits, within},
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Refused, Scope, Seat, Seats, Section, Taken, View, Words, WordsMut,
@@ -236,6 +236,8 @@ impl Mapped {
         // The predecessor's pin is cleared before the token is stored. Otherwise the old pin would
         // count as this process's and keep the extent from being freed.
         words.store(seat::PIN, 0, Ordering::SeqCst);
+        // So are the bits: they would say that this process is in a turn.
+        seat_bits::lose(self, number)?;
         let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(EngineError::ReadOnly)?;
         sleeping.store(0, 0, Ordering::Relaxed);
         let _ = self.sleeping.set(number);

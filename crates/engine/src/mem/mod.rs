@@ -32,9 +32,11 @@
 //! | S19 | `head.fetch_add(AcqRel)` in `record::wake`, after the publication | `head.load(Acquire)` in `record::changes`, before the variables are looked at | the change whose number is below the head |
 //! | S20 | `fetch_or(AcqRel)` of nothing on the dirty bits, in `durable::dirty` | `fetch_or(AcqRel)` of a dirty bit and `dirty.load(Acquire)`, in `record::dirty` | that the bit of the chunk was cleared before; in the other order the dirty bit |
 //! | S21 | `state.fetch_or(WAIT, AcqRel)`, then `is_held` (AcqRel), in `record::wait` and `variable::follow` | `lock` or `mark` (Acquire), then the load of `state` in `record::write` | WAIT, to each owner of the record's lock after one that found it free; what earlier owners published, the waiter sees (S5). Of variables that are no Atomics |
+//! | S22 | compare-exchange of a word of seats in `record::turns`, before the publication, and after the change of `net`; `born.store(Release)` in `variable::insert`, after the publication and before the journal is cleared | `seats.load(Acquire)` twice in `variable::count`, around `net`; `operation.load(Acquire)` before `born` | that an operation is under way; then what it counts |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
+pub mod seat_bits;
 pub mod mapped;
 pub mod read_only;
 

@@ -3,6 +3,7 @@
 
 pub mod owner;
 pub mod wake;
+pub mod turns;
 pub mod read;
 pub mod dirty;
 pub mod write;

@@ -146,12 +146,10 @@ impl<M: Mem> Store<M> {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
         let removing = raw.kind == slot::TOMBSTONE;
-        if expect != Expect::Any || removing {
-            let current = record.slot(state.current()).head()?;
-            let removed = Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE;
-            if let Some(refused) = expect.refuses(state.version(), removed, removing) {
-                return Some((refused, Replaced::NOTHING));
-            }
+        if (expect != Expect::Any || removing)
+            && let Some(refused) = expect.refuses(state.version(), state.removed(), removing)
+        {
+            return Some((refused, Replaced::NOTHING));
         }
         let number = record.free_slot(state);
         // The base keeps it above the versions that an earlier incarnation gave out and never made
@@ -179,8 +177,12 @@ impl<M: Mem> Store<M> {
     ) {
         // SYNC POINT S1: the publication. Pairs with the Acquire load of state in `read_slot`.
         let mut new = state.publish(version, number);
-        if removing && record.is_atomic() {
-            new = State(new.0 | State::REMOVED);
+        if removing {
+            new = new.of_tombstone();
+        }
+        let turns = state.removed() != removing;
+        if turns {
+            self.begin_turn();
         }
         let old = if record.is_atomic() {
             // SYNC POINT S17. Pairs with the fetch_or of WAIT in `arm`. The swap tests WAIT in the
@@ -197,13 +199,9 @@ impl<M: Mem> Store<M> {
             // learns of the death and wakes in its place; after the unlock no process would.
             self.wake_at(record.at());
         }
-    }
-
-    /// Whether the current slot is a tombstone. The caller holds the record's lock, or has marked
-    /// it.
-    pub(crate) fn is_removed(&self, handle: Handle, state: State) -> Option<bool> {
-        let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
-        Some(Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
+        if turns {
+            self.end_turn(record.at(), removing);
+        }
     }
 
     /// Writes all of the slot at `at`, and returns the extent to which it referred before. A
@@ -249,6 +247,7 @@ impl<M: Mem> Store<M> {
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         let desc = raw.desc();
         if raw.owner != 0 {
+            self.note_owner(raw.owner);
             let before = usize::try_from(desc.words_before_owner()).ok()?;
             place.data(before, 1)?.store(0, raw.owner, Relaxed);
         }

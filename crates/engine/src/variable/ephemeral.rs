@@ -115,6 +115,7 @@ impl<M: Mem> Store<M> {
     /// long. Those that are left are absent once the process has no seat.
     pub fn remove_owned(&self) -> Result<(), EngineError> {
         let own = self.mem().seat()?;
+        let mut whole = true;
         self.each_record(|handle| {
             let Ok(Some((owner, version))) = self.owner(handle) else { return true };
             if owner != own {
@@ -126,7 +127,12 @@ impl<M: Mem> Store<M> {
                 Wrote::Version(_) => self.collect(handle),
                 _ => Ok(()),
             });
+            whole &= removed.is_ok();
             !removed.is_err_and(|met| met.is_timeout())
-        })
+        })?;
+        if whole {
+            self.note_no_owner();
+        }
+        Ok(())
     }
 }

@@ -5,9 +5,9 @@ use crate::{
     handle::Handle,
     header::meta_crc,
     index::{Query, inline_bytes, store_name},
-    layout::{self, BLOCK_CLASSES, Meta, RECORD_CLASSES, State, journal, record, slot},
+    layout::{self, BLOCK_CLASSES, Meta, RECORD_CLASSES, State, journal, live, record, slot},
     mem::{
-        Mem,
+        Load as _, Mem,
         Ordering::{Relaxed, Release},
         StoreWords as _,
     },
@@ -102,6 +102,12 @@ impl<M: Mem> Store<M> {
         let journal = self.journal()?;
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
+        let live = self.live_mut()?;
+        let removed = raw.kind == slot::TOMBSTONE;
+        let counts = !removed && query.name.first() != Some(&0);
+        // In the journal, so that a successor does not count the variable twice.
+        let born = live.load(live::BORN, Relaxed).wrapping_add(u64::from(counts));
+        journal.store(journal::BORN, born, Relaxed);
         // SYNC POINT S8.
         journal.store(journal::OPERATION, journal::INSERT, Release);
         self.take_bit(room)?;
@@ -147,7 +153,9 @@ impl<M: Mem> Store<M> {
             self.mark_atomics(room.at)?;
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
-        words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
+        let state = State::new(version, 0, 0, 0);
+        let state = if removed { state.of_tombstone() } else { state };
+        words.store(record::STATE, state.0, Release);
 
         self.link(place, query.hash, room.at)?;
         // SYNC POINT S4: the publication. Before it, the index word leads to a record without an
@@ -155,6 +163,8 @@ impl<M: Mem> Store<M> {
         // order, a set through a handle that found the record by its id could be acknowledged, and
         // lost with the inserter's death.
         words.store(record::ID, id, Release);
+        // SYNC POINT S22. A count that finds the operation in the journal does not rely on it.
+        live.store(live::BORN, born, Release);
         if self.file {
             // After the id: a flush in between would clear the bit and pass over a record without
             // an id, and no later flush would find it.

@@ -4,6 +4,7 @@ pub mod read;
 pub mod write;
 pub mod here;
 pub mod ephemeral;
+pub mod count;
 pub mod named;
 pub mod insert;
 pub mod set;

@@ -221,8 +221,7 @@ impl<M: Mem> Store<M> {
         if line.load(record::ID, Acquire) != handle.id {
             return Ok(Some((Wrote::Stale, Replaced::NOTHING)));
         }
-        let removed = self.is_removed(handle, state).ok_or_else(|| outside(handle.at))?;
-        if let Some(refused) = expect.refuses(state.version(), removed, false) {
+        if let Some(refused) = expect.refuses(state.version(), state.removed(), false) {
             return Ok(Some((refused, Replaced::NOTHING)));
         }
         let at = handle.slot_at(handle.free_slot(state));

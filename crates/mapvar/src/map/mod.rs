@@ -302,7 +302,9 @@ impl Map {
         }
     }
 
-    /// Returns the number of variables. It reads each of them, so its time grows with the number.
+    /// Returns the number of variables. Its time does not grow with the number, except after the
+    /// death of a process that was removing a variable, or owned an ephemeral one: the next counts
+    /// read all variables, until one of them meets no other insertion or removal.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -310,6 +312,14 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map.count(),
             Body::Gem(gem) => gem.count(),
+        }
+    }
+
+    /// Returns the number of variables, unless that needs a walk over them.
+    fn count_now(&self) -> Result<Option<u64>> {
+        match &self.0 {
+            Body::Store(map) => map.count_now(),
+            Body::Gem(gem) => gem.count().map(Some),
         }
     }
 

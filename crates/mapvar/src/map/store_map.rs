@@ -14,7 +14,6 @@ use mapvar_engine::{
     mem::Ordering::Relaxed,
     mem::Private,
     mem::mapped::Mapped,
-    record::read::Seen,
     record::wait::NAP,
     store::Store,
     value::{OwnedValue, Raw},
@@ -356,20 +355,13 @@ impl Stored {
     }
 
     pub(crate) fn count(&self) -> Result<u64> {
-        let count = || {
-            let (mut count, mut trouble) = (0, None);
-            self.inner.store.each_record_of_data(|handle| {
-                match self.inner.store.read(handle, |_| ()) {
-                    Ok(Seen::Value(..)) if self.is_reserved_at(handle) => {}
-                    Ok(Seen::Value(..)) => count += 1,
-                    Ok(_) => {}
-                    Err(met) => trouble = Some(met),
-                }
-                trouble.is_none()
-            })?;
-            trouble.map_or(Ok(count), Err)
-        };
-        self.run(count)
+        self.run(|| self.inner.store.count())
+            .map_err(|trouble: EngineError| trouble.during("count variables of", self.object()))
+    }
+
+    /// Returns the number of variables, if no process changes it now or died doing so.
+    pub(crate) fn count_now(&self) -> Result<Option<u64>> {
+        self.run(|| self.inner.store.count_now())
             .map_err(|trouble: EngineError| trouble.during("count variables of", self.object()))
     }
 

@@ -613,7 +613,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(s, 255 << 8);
                 r.record("count")
             },
-            "an Atomic is removed",
+            "it is removed, and its state",
             &[],
             &[],
         ),
@@ -723,7 +723,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 continue;
             }
             // Without the kind of its slot an Atomic is lost or removed.
-            if name == "count" && said.contains("an Atomic is removed") {
+            if name == "count" && said.contains("it is removed, and its state") {
                 continue;
             }
             assert!(found == expected, "{number} {said}: {name}: {found:?}, not {expected:?}");

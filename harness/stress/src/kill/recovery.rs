@@ -169,7 +169,7 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
     let shared_path = place.folder.join("held");
     let shared = Shared::create(&shared_path)?;
     let mut life = 0;
-    for (size, touched, count) in [(4_000, 0, count), (1 << 30, 4_usize << 30, large)] {
+    for (size, touched, count) in [(4_000, 0, count), (1 << 32, 4_usize << 30, large)] {
         if count == 0 {
             continue;
         }

@@ -97,12 +97,16 @@ impl fmt::Debug for Names<'_> {
 }
 
 impl Map {
-    /// Returns whether there are no variables. It ends at the first.
+    /// Returns whether there are no variables.
     ///
     /// # Errors
     /// Those of [`count`](Self::count).
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.names().try_next()?.is_none())
+        match self.count_now()? {
+            Some(count) => Ok(count == 0),
+            // The first variable is found sooner than all are counted.
+            None => Ok(self.names().try_next()?.is_none()),
+        }
     }
 
     /// Returns an iterator over the names of the variables, in no particular order, which copies no

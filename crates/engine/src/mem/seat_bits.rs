@@ -1,0 +1,47 @@
+//! The words that hold bits of seats, and a number that grows with each change. By the number, a
+//! process that compares two loads sees also a bit that was changed and changed back.
+
+use crate::{
+    error::EngineError,
+    layout::turns,
+    mem::{
+        Load as _, Mem,
+        Ordering::{AcqRel, Acquire},
+        StoreWords,
+    },
+};
+
+/// How often a word is tried again after another process has changed it.
+pub(crate) const TRIES: usize = 64;
+
+/// Sets a bit of a word; returns whether it did.
+pub(crate) fn set<W: StoreWords>(words: W, word: usize, bit: u64) -> bool {
+    (0..TRIES).any(|_| {
+        let found = words.load(word, Acquire);
+        words.compare_exchange(word, found, (found | bit).wrapping_add(turns::STEP)).is_ok()
+    })
+}
+
+/// Clears bits of a word. They stay if other processes change the word all the time.
+pub(crate) fn clear<W: StoreWords>(words: W, word: usize, bits: u64) {
+    for _ in 0..TRIES {
+        let found = words.load(word, Acquire);
+        let without = (found & !bits).wrapping_add(turns::STEP);
+        if found & bits == 0 || words.compare_exchange(word, found, without).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Clears the bits of a seat that its former process left, and notes that there were any. For a
+/// process that has just taken the seat.
+pub fn lose(mem: &impl Mem, seat: usize) -> Result<(), EngineError> {
+    let words = mem.words_mut(turns::AT, turns::WORDS).ok_or(EngineError::ReadOnly)?;
+    let ((word, turning), (_, owning)) = (turns::turning(seat), turns::owning(seat));
+    if words.load(word, Acquire) & (turning | owning) != 0 {
+        // Before the bits are cleared: if this process dies in between, the next one notes it again.
+        words.fetch_add(turns::LOST, 1, AcqRel);
+        clear(words, word, turning | owning);
+    }
+    Ok(())
+}

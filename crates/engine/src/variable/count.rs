@@ -1,0 +1,177 @@
+//! The number of variables, without a walk where no death and no operation under way is in the way.
+
+use crate::{
+    error::{EngineError, outside},
+    layout::{State, journal, live, record, turns},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire},
+        StoreWords as _,
+    },
+    record::read::Seen,
+    store::Store,
+};
+
+/// How often a count is tried while other processes insert and remove variables.
+const TRIES: usize = 256;
+
+/// The words by which variables are counted, loaded in an order that counts each operation wholly or
+/// not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    seats: [u64; turns::OF_SEATS],
+    lost: u64,
+    net: u64,
+    born: u64,
+}
+
+impl Counted {
+    fn number(self) -> u64 {
+        self.born.wrapping_add(self.net) & turns::COUNT
+    }
+
+    /// Whether no process is in a turn, or has died in one.
+    fn is_settled(&self) -> bool {
+        self.lost == 0 && self.seats.iter().all(|word| word & turns::TURNING == 0)
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// Returns the number of variables, without those of reserved names and those whose owner
+    /// process is gone.
+    ///
+    /// Its time does not depend on the map's size, except after a process died while it removed a
+    /// variable or owned an ephemeral one: then one count walks over all records and corrects the
+    /// number.
+    pub fn count(&self) -> Result<u64, EngineError> {
+        for _ in 0..TRIES {
+            match self.count_now()? {
+                Some(number) => return Ok(number),
+                None => std::hint::spin_loop(),
+            }
+        }
+        self.recount()
+    }
+
+    /// Returns the number of variables, or `None` if an operation that changes it is under way, or
+    /// its process died in one.
+    pub fn count_now(&self) -> Result<Option<u64>, EngineError> {
+        let Some(counted) = self.counted()?.filter(Counted::is_settled) else { return Ok(None) };
+        let owners = counted.seats.iter().enumerate();
+        let mut owners = owners.flat_map(|(word, bits)| turns::seats(word, *bits & 0xffff_ffff));
+        if owners.any(|seat| !self.mem.is_seat_taken(seat)) {
+            return Ok(None);
+        }
+        // More are not possible; a peer may have forged the words.
+        Ok(Some(counted.number()).filter(|number| *number <= self.most_records()))
+    }
+
+    /// Loads the words of the count; `None` if they were changed meanwhile, or an insertion is under
+    /// way.
+    fn counted(&self) -> Result<Option<Counted>, EngineError> {
+        let turns = self.mem.words(turns::AT, turns::WORDS).ok_or_else(|| outside(turns::AT))?;
+        let journal = self.mem.words(journal::AT, journal::WORDS);
+        let journal = journal.ok_or_else(|| outside(journal::AT))?;
+        // SYNC POINT S22. The seats first and last: a turn changes its seat's word before its
+        // publication and after its change of `NET`. The journal before `BORN`: an insertion ends
+        // there after it has changed `BORN`.
+        let seats = seats_of::<M>(turns);
+        let lost = turns.load(turns::LOST, Acquire);
+        let inserts = journal.load(journal::OPERATION, Acquire) == journal::INSERT;
+        let net = turns.load(turns::NET, Acquire);
+        let born = self.live()?.load(live::BORN, Acquire);
+        let same = seats_of::<M>(turns) == seats;
+        Ok((same && !inserts).then_some(Counted { seats, lost, net, born }))
+    }
+
+    /// Counts the variables by a walk, and corrects the words of the count if no operation changed
+    /// them meanwhile.
+    #[cold]
+    fn recount(&self) -> Result<u64, EngineError> {
+        let before = self.counted()?;
+        // A process that lives ends its turn by itself.
+        let dead = before.map(|counted| self.bits_of_dead(&counted));
+        let (mut number, mut expired, mut trouble) = (0, false, None);
+        self.each_record_of_data(|handle| {
+            match self.read(handle, |_| ()) {
+                Ok(Seen::Value(..)) => number += u64::from(self.is_counted(handle.at)),
+                Ok(Seen::Absent) => {
+                    // The value counts as absent already, and its removal is still to come.
+                    let line = self.mem.words(handle.at, record::LINE);
+                    let state = line.map_or(0, |line| line.load(record::STATE, Acquire));
+                    expired |= !State(state).removed();
+                }
+                Ok(Seen::Stale) => {}
+                Err(met) => trouble = Some(met),
+            }
+            trouble.is_none()
+        })?;
+        if let Some(met) = trouble {
+            return Err(met);
+        }
+        if let (Some(before), Some(Some(dead)), false) = (before, dead, expired)
+            && self.turns().is_some()
+        {
+            // It is as good without the correction: the next count walks again.
+            let _ = self.correct(&before, &dead, number);
+        }
+        Ok(number)
+    }
+
+    /// Returns the bits of the words of seats whose processes are gone; `None` if a living process
+    /// is in a turn.
+    fn bits_of_dead(&self, counted: &Counted) -> Option<[u64; turns::OF_SEATS]> {
+        let mut dead = [0; turns::OF_SEATS];
+        for (word, (dead, bits)) in dead.iter_mut().zip(counted.seats).enumerate() {
+            for seat in turns::seats(word, bits & 0xffff_ffff) {
+                let ((_, turning), (_, owning)) = (turns::turning(seat), turns::owning(seat));
+                if !self.mem.is_seat_taken(seat) {
+                    *dead |= bits & (turning | owning);
+                } else if bits & turning != 0 {
+                    return None;
+                }
+            }
+        }
+        Some(dead)
+    }
+
+    /// Makes the words say `number`, if they still are what they were before the walk.
+    fn correct(
+        &self,
+        before: &Counted,
+        dead: &[u64; turns::OF_SEATS],
+        number: u64,
+    ) -> Result<(), EngineError> {
+        // No insertion is under way, and no other process corrects.
+        let _held = self.lock_structure_now()?;
+        let words = self.turns().ok_or(EngineError::ReadOnly)?;
+        if self.counted()? != Some(*before) {
+            return Ok(());
+        }
+        // A turn that begins from here on changes `NET` before this exchange, which then fails, or
+        // after it.
+        let net = before.net.wrapping_add(turns::COUNT + 1) & !turns::COUNT
+            | number.wrapping_sub(before.born) & turns::COUNT;
+        if words.compare_exchange(turns::NET, before.net, net).is_err() {
+            return Ok(());
+        }
+        let unknown = before.lost & turns::UNKNOWN;
+        if words.compare_exchange(turns::LOST, before.lost, unknown).is_err() {
+            return Ok(());
+        }
+        for (word, (bits, dead)) in before.seats.iter().zip(dead).enumerate() {
+            if *dead != 0 {
+                let without = (bits & !dead).wrapping_add(turns::STEP);
+                // It fails if another process has taken one of the seats: that one notes the loss.
+                let _ = words.compare_exchange(turns::SEATS + word, *bits, without);
+            }
+        }
+        // The release of the structure lock publishes all of it.
+        self.mem.fence(AcqRel);
+        Ok(())
+    }
+}
+
+fn seats_of<M: Mem>(turns: M::Words<'_>) -> [u64; turns::OF_SEATS] {
+    std::array::from_fn(|word| turns.load(turns::SEATS + word, Acquire))
+}
