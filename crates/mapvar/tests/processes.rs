@@ -424,7 +424,8 @@ fn a_bad_variable_does_not_hide_the_others() {
     let found: Vec<_> = map.iter().collect();
     assert_eq!(found.iter().filter(|entry| entry.is_ok()).count(), 4);
     assert_eq!(found.iter().filter(|entry| entry.is_err()).count(), 2);
-    assert_eq!(map.count().unwrap_err().kind(), ErrorKind::Corrupt);
+    // They exist, whatever their values.
+    assert_eq!(map.count().unwrap(), 6);
     assert_eq!(map.clear().unwrap(), 6);
     assert!(map.is_empty().unwrap());
 }

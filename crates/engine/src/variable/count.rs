@@ -94,7 +94,10 @@ impl<M: Mem> Store<M> {
         let (mut number, mut expired, mut trouble) = (0, false, None);
         self.each_record_of_data(|handle| {
             match self.read(handle, |_| ()) {
-                Ok(Seen::Value(..)) => number += u64::from(self.is_counted(handle.at)),
+                // A variable whose value is damaged exists.
+                Ok(Seen::Value(..)) | Err(EngineError::Corrupt(..)) => {
+                    number += u64::from(self.is_counted(handle.at));
+                }
                 Ok(Seen::Absent) => {
                     // The value counts as absent already, and its removal is still to come.
                     let line = self.mem.words(handle.at, record::LINE);
