@@ -140,6 +140,11 @@ pub mod live {
     pub const CHANGES: usize = 10;
     /// How many variables with a value were ever inserted, those with a reserved name excepted.
     pub const BORN: usize = 11;
+    /// Revivals less removals, modulo 2^40. The bits above are of no meaning.
+    pub const NET: usize = 12;
+    /// How many processes took a seat whose bits in [`turns`](super::turns) were set; and
+    /// [`UNKNOWN`](super::turns::UNKNOWN).
+    pub const LOST: usize = 13;
     /// Odd while a transaction is being applied; each transaction adds 2.
     pub const TSEQ: usize = 16;
     /// Last complete flush epoch.
@@ -215,7 +220,7 @@ pub mod room {
 
 /// The journal of T: the transaction of its owner. Its entries lie apart, at [`marks::AT`].
 pub mod commit {
-    pub const AT: u64 = 0x1300;
+    pub const AT: u64 = 0x1088;
     pub const WORDS: usize = 2;
     /// 0, or [`COMMITTED`] from the moment at which the transaction counts as done.
     pub const STATUS: usize = 0;
@@ -225,33 +230,27 @@ pub mod commit {
     pub const COMMITTED: u64 = 1;
 }
 
-/// Turns of variables: a removal, or a value for a removed variable. With the word `BORN` they count
-/// the variables.
+/// Turns of variables: a removal, or a value for a removed variable. A word for 16 seats: a bit for
+/// each seat whose process turns a variable, a bit for each whose process ever set an ephemeral value,
+/// and 32 bits that grow with each change of the word.
 pub mod turns {
-    pub const AT: u64 = 0x1340;
-    pub const WORDS: usize = 10;
-    /// Revivals less removals, modulo 2^40. The bits above are of no meaning.
-    pub const NET: usize = 0;
-    /// How many processes took a seat whose bits were set; and [`UNKNOWN`].
-    pub const LOST: usize = 1;
-    /// A word for 16 seats: a bit for each seat whose process turns a variable, a bit for each whose
-    /// process ever set an ephemeral value, and 32 bits that grow with each change of the word.
-    pub const SEATS: usize = 2;
-    pub const OF_SEATS: usize = super::PARTICIPANT_SLOTS / IN_WORD;
+    pub const AT: u64 = 0x1300;
+    pub const WORDS: usize = super::PARTICIPANT_SLOTS / IN_WORD;
     const IN_WORD: usize = 16;
 
-    /// Flag of `LOST`: a process turns variables and has no seat.
+    /// Flag of [`LOST`](super::live::LOST): a process turns variables and has no seat.
     pub const UNKNOWN: u64 = 1 << 63;
+    /// Bits of a number of variables.
     pub const COUNT: u64 = (1 << 40) - 1;
-    /// Added to a word of seats by each change.
+    /// Added to a word by each change.
     pub const STEP: u64 = 1 << 32;
-    /// The bits of a word of seats that say that a process turns a variable.
+    /// The bits that say that a process turns a variable.
     pub const TURNING: u64 = (1 << IN_WORD) - 1;
 
     /// Returns the word of a seat, and the bit that says that its process turns a variable.
     pub const fn turning(seat: usize) -> (usize, u64) {
         let seat = seat % super::PARTICIPANT_SLOTS;
-        (SEATS + seat / IN_WORD, 1 << (seat % IN_WORD))
+        (seat / IN_WORD, 1 << (seat % IN_WORD))
     }
 
     /// Returns the word of a seat, and the bit that says that its process ever set an ephemeral
@@ -261,7 +260,7 @@ pub mod turns {
         (word, bit << IN_WORD)
     }
 
-    /// Returns the seats that have a bit in word `SEATS + word`.
+    /// Returns the seats that have a bit in a word.
     pub fn seats(word: usize, bits: u64) -> impl Iterator<Item = usize> {
         let bits = bits | bits >> IN_WORD;
         (0..IN_WORD).filter(move |at| bits >> at & 1 == 1).map(move |at| word * IN_WORD + at)

@@ -213,10 +213,10 @@ impl Region {
 
     /// Adds the words by which variables are counted, for processes with seat 0.
     pub fn count(self) -> Self {
-        let turns = layout::turns::AT as usize / 8;
         let journal = layout::journal::AT as usize / 8;
-        self.hot([layout::turns::NET, layout::turns::LOST, layout::turns::SEATS].map(|at| turns + at))
-            .hot([live(layout::live::BORN), journal + layout::journal::OPERATION])
+        let words = [layout::live::NET, layout::live::LOST, layout::live::BORN];
+        self.hot(words.map(live))
+            .hot([layout::turns::AT as usize / 8, journal + layout::journal::OPERATION])
     }
 
     pub fn done(self) -> Arc<Self> {

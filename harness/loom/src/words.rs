@@ -57,7 +57,8 @@ pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
         return On::Ring;
     }
     let turns = layout::turns::AT..layout::turns::AT + layout::turns::WORDS as u64 * 8;
-    if byte == live::AT + live::BORN as u64 * 8 || turns.contains(&byte) {
+    let counts = [live::BORN, live::NET, live::LOST].map(|word| live::AT + word as u64 * 8);
+    if counts.contains(&byte) || turns.contains(&byte) {
         return On::Turns;
     }
     if index.iter().any(|line| (*line..*line + MOST_LINES * 64).contains(&byte)) {

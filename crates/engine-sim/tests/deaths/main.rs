@@ -328,6 +328,7 @@ fn a_count_beside_a_turn_corrects_nothing() {
     let expected = counter.count().unwrap();
     assert!(living.mem().seat().is_ok());
     let words = counter.mem().words_mut(turns::AT, turns::WORDS).unwrap();
+    let live = counter.mem().words_mut(live::AT, live::WORDS).unwrap();
     // A process has died in a turn, and another is in one: it has published a removal, and `NET` is
     // still to change.
     let (word, bit) = turns::turning(5);
@@ -335,11 +336,11 @@ fn a_count_beside_a_turn_corrects_nothing() {
     let (word, bit) = turns::turning(1);
     words.fetch_add(word, turns::STEP | bit, Relaxed);
     remove(&living, "small").unwrap();
-    words.fetch_add(turns::NET, 1, Relaxed);
+    live.fetch_add(live::NET, 1, Relaxed);
     words.fetch_or(word, bit, Relaxed);
     assert_eq!(counter.count().unwrap(), expected - 1);
     // It ends its turn.
-    words.fetch_add(turns::NET, turns::COUNT, Relaxed);
+    live.fetch_add(live::NET, turns::COUNT, Relaxed);
     words.fetch_and(word, !bit, Relaxed);
     let count = counter.count().unwrap();
     assert_eq!(count, expected - 1, "the living process's turn counts twice");

@@ -458,8 +458,7 @@ impl<M: Mem> Store<M> {
         live.store(live::BORN, counted.count() as u64, Relaxed);
         if present.iter().any(|handle| self.is_ephemeral(*handle)) {
             // Its owner process is gone, and the next count finds that out.
-            let words = self.turns().ok_or(EngineError::ReadOnly)?;
-            words.store(turns::LOST, 1, Relaxed);
+            live.store(live::LOST, 1, Relaxed);
         }
         recovered.compare(accepted, all);
         if recovered.damaged {
@@ -516,6 +515,8 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         live.store(live::TSEQ, 0, Relaxed);
         live.store(live::CHANGES, 0, Relaxed);
+        live.store(live::NET, 0, Relaxed);
+        live.store(live::LOST, 0, Relaxed);
         for word in [live::PINS, live::PINS + 1, live::FLUSHER, live::FAILED, live::RECOUNT] {
             live.store(word, 0, Relaxed);
         }

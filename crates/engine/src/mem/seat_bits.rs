@@ -3,7 +3,7 @@
 
 use crate::{
     error::EngineError,
-    layout::turns,
+    layout::{live, turns},
     mem::{
         Load as _, Mem,
         Ordering::{AcqRel, Acquire},
@@ -37,10 +37,11 @@ pub(crate) fn clear<W: StoreWords>(words: W, word: usize, bits: u64) {
 /// process that has just taken the seat.
 pub fn lose(mem: &impl Mem, seat: usize) -> Result<(), EngineError> {
     let words = mem.words_mut(turns::AT, turns::WORDS).ok_or(EngineError::ReadOnly)?;
+    let live = mem.words_mut(live::AT, live::WORDS).ok_or(EngineError::ReadOnly)?;
     let ((word, turning), (_, owning)) = (turns::turning(seat), turns::owning(seat));
     if words.load(word, Acquire) & (turning | owning) != 0 {
         // Before the bits are cleared: if this process dies in between, the next one notes it again.
-        words.fetch_add(turns::LOST, 1, AcqRel);
+        live.fetch_add(live::LOST, 1, AcqRel);
         clear(words, word, turning | owning);
     }
     Ok(())

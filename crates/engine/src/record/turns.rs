@@ -3,7 +3,7 @@
 
 use crate::{
     error::EngineError,
-    layout::{PARTICIPANT_SLOTS, record, turns},
+    layout::{PARTICIPANT_SLOTS, live, record, turns},
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
@@ -30,7 +30,7 @@ impl<M: Mem> Store<M> {
             seat_bits::set(words, word, bit)
         });
         if !said {
-            words.fetch_or(turns::LOST, turns::UNKNOWN, AcqRel);
+            self.lose_count();
         }
     }
 
@@ -39,10 +39,12 @@ impl<M: Mem> Store<M> {
     #[inline(never)]
     pub(crate) fn end_turn(&self, at: u64, removing: bool) {
         let Some(words) = self.turns() else { return };
-        if self.is_counted(at) {
+        if self.is_counted(at)
+            && let Some(live) = self.mem.mapped_words_mut(live::AT, live::WORDS)
+        {
             // Modulo 2^40: what a removal carries beyond has no meaning.
             let change = if removing { turns::COUNT } else { 1 };
-            words.fetch_add(turns::NET, change, AcqRel);
+            live.fetch_add(live::NET, change, AcqRel);
         }
         self.turning.fetch_sub(1, SeqCst);
         let Some(seat) = self.own_seat() else { return };
@@ -69,7 +71,14 @@ impl<M: Mem> Store<M> {
         let Some(words) = self.turns() else { return };
         let (word, bit) = turns::owning((token >> 56) as usize);
         if words.load(word, Acquire) & bit == 0 && !seat_bits::set(words, word, bit) {
-            words.fetch_or(turns::LOST, turns::UNKNOWN, AcqRel);
+            self.lose_count();
+        }
+    }
+
+    /// Makes each later count a walk.
+    fn lose_count(&self) {
+        if let Some(live) = self.mem.mapped_words_mut(live::AT, live::WORDS) {
+            live.fetch_or(live::LOST, turns::UNKNOWN, AcqRel);
         }
     }
 

@@ -19,7 +19,7 @@ const TRIES: usize = 256;
 /// not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counted {
-    seats: [u64; turns::OF_SEATS],
+    seats: [u64; turns::WORDS],
     lost: u64,
     net: u64,
     born: u64,
@@ -76,10 +76,11 @@ impl<M: Mem> Store<M> {
         // publication and after its change of `NET`. The journal before `BORN`: an insertion ends
         // there after it has changed `BORN`.
         let seats = seats_of::<M>(turns);
-        let lost = turns.load(turns::LOST, Acquire);
+        let live = self.live()?;
+        let lost = live.load(live::LOST, Acquire);
         let inserts = journal.load(journal::OPERATION, Acquire) == journal::INSERT;
-        let net = turns.load(turns::NET, Acquire);
-        let born = self.live()?.load(live::BORN, Acquire);
+        let net = live.load(live::NET, Acquire);
+        let born = live.load(live::BORN, Acquire);
         let same = seats_of::<M>(turns) == seats;
         Ok((same && !inserts).then_some(Counted { seats, lost, net, born }))
     }
@@ -123,8 +124,8 @@ impl<M: Mem> Store<M> {
 
     /// Returns the bits of the words of seats whose processes are gone; `None` if a living process
     /// is in a turn.
-    fn bits_of_dead(&self, counted: &Counted) -> Option<[u64; turns::OF_SEATS]> {
-        let mut dead = [0; turns::OF_SEATS];
+    fn bits_of_dead(&self, counted: &Counted) -> Option<[u64; turns::WORDS]> {
+        let mut dead = [0; turns::WORDS];
         for (word, (dead, bits)) in dead.iter_mut().zip(counted.seats).enumerate() {
             for seat in turns::seats(word, bits & 0xffff_ffff) {
                 let ((_, turning), (_, owning)) = (turns::turning(seat), turns::owning(seat));
@@ -142,12 +143,12 @@ impl<M: Mem> Store<M> {
     fn correct(
         &self,
         before: &Counted,
-        dead: &[u64; turns::OF_SEATS],
+        dead: &[u64; turns::WORDS],
         number: u64,
     ) -> Result<(), EngineError> {
         // No insertion is under way, and no other process corrects.
         let _held = self.lock_structure_now()?;
-        let words = self.turns().ok_or(EngineError::ReadOnly)?;
+        let (live, words) = (self.live_mut()?, self.turns().ok_or(EngineError::ReadOnly)?);
         if self.counted()? != Some(*before) {
             return Ok(());
         }
@@ -155,18 +156,18 @@ impl<M: Mem> Store<M> {
         // after it.
         let net = before.net.wrapping_add(turns::COUNT + 1) & !turns::COUNT
             | number.wrapping_sub(before.born) & turns::COUNT;
-        if words.compare_exchange(turns::NET, before.net, net).is_err() {
+        if live.compare_exchange(live::NET, before.net, net).is_err() {
             return Ok(());
         }
         let unknown = before.lost & turns::UNKNOWN;
-        if words.compare_exchange(turns::LOST, before.lost, unknown).is_err() {
+        if live.compare_exchange(live::LOST, before.lost, unknown).is_err() {
             return Ok(());
         }
         for (word, (bits, dead)) in before.seats.iter().zip(dead).enumerate() {
             if *dead != 0 {
                 let without = (bits & !dead).wrapping_add(turns::STEP);
                 // It fails if another process has taken one of the seats: that one notes the loss.
-                let _ = words.compare_exchange(turns::SEATS + word, *bits, without);
+                let _ = words.compare_exchange(word, *bits, without);
             }
         }
         // The release of the structure lock publishes all of it.
@@ -175,6 +176,6 @@ impl<M: Mem> Store<M> {
     }
 }
 
-fn seats_of<M: Mem>(turns: M::Words<'_>) -> [u64; turns::OF_SEATS] {
-    std::array::from_fn(|word| turns.load(turns::SEATS + word, Acquire))
+fn seats_of<M: Mem>(turns: M::Words<'_>) -> [u64; turns::WORDS] {
+    std::array::from_fn(|word| turns.load(word, Acquire))
 }

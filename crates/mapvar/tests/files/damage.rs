@@ -246,8 +246,8 @@ fn each_kind_of_damage_is_found_where_it_is() {
         ),
         (
             |r| {
-                r.put(0x1300, 7);
-                0x1300
+                r.put(0x1088, 7);
+                0x1088
             },
             "journal of transactions",
             &[],
@@ -745,7 +745,7 @@ fn notes_are_no_faults() {
     let table: [(Quirk, &str); 8] = [
         (|r| r.0[0x200..0x238].fill(0), "the next opener recovers"),
         (|r| r.put(0x1200, 2), "being collected"),
-        (|r| r.put(0x1308, 1), "a transaction is under way"),
+        (|r| r.put(0x1090, 1), "a transaction is under way"),
         (
             |r| {
                 let c = r.of_kind(0);
