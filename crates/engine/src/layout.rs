@@ -887,6 +887,13 @@ impl Table {
         self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
     }
 
+    /// Returns the offset of the home line of `hash` in the index of `root`. A forged root, of more
+    /// lines than an index can have, gives any offset.
+    pub const fn home_line(root: u64, hash: u64) -> u64 {
+        let number = hash & !(u64::MAX << (root & 63));
+        (root & !63).wrapping_add(number << 6)
+    }
+
     /// Returns how many chunks the index takes; the first index has none of its own.
     pub const fn chunks(self) -> u64 {
         if self.at == FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(CHUNK) }

@@ -19,17 +19,34 @@ use crate::{
     value::{OwnedValue, SlotView},
 };
 
-/// Bytes of a slot, by class.
-const SLOT_BYTES: [usize; RECORD_CLASSES.len()] = {
-    let mut bytes = [0; RECORD_CLASSES.len()];
-    let mut class = 0;
+/// Where the slots of a record begin, in units of [`SLOT_UNIT`]: those of each class, as many as a
+/// record can have. By a table: it took half of the instructions of a computation.
+const SLOT_AT: [u8; RECORD_CLASSES.len() * slot::MOST] = {
+    let mut at = [0; RECORD_CLASSES.len() * slot::MOST];
+    let mut place = 0;
     #[allow(clippy::indexing_slicing, reason = "a constant cannot be computed otherwise")]
-    while class < bytes.len() {
-        bytes[class] = slot_bytes(class);
-        class += 1;
+    while place < at.len() {
+        let class = place / slot::MOST;
+        // A forged state can name a slot that the record does not have.
+        let number = place % slot::MOST % slots_of(class);
+        let bytes = record::LINE * 8 + number * slot_bytes(class);
+        assert!(bytes.is_multiple_of(SLOT_UNIT) && bytes / SLOT_UNIT <= u8::MAX as usize);
+        at[place] = (bytes / SLOT_UNIT) as u8;
+        place += 1;
     }
-    bytes
+    at
 };
+
+/// Each slot begins at a multiple of so many bytes from the record's beginning.
+const SLOT_UNIT: usize = 16;
+
+/// Returns the offset of a slot from its record's beginning.
+#[inline(always)]
+fn slot_at(class: usize, number: usize) -> u64 {
+    let at = SLOT_AT.get(class * slot::MOST + number).copied();
+    // The class has four bits, and the number two: no place is missing.
+    u64::from(at.unwrap_or_default()) * SLOT_UNIT as u64
+}
 
 /// How often an operation is retried when a record has become another variable's.
 pub const AGAIN: usize = 64;
@@ -108,20 +125,17 @@ impl<M: Mem> Store<M> {
         }
         let live = self.mem.mapped_words(live::AT, live::WORDS)?;
         // SYNC POINT S6, as in `hit`.
-        let table = Table::of_root(live.load(live::ROOT, Acquire));
-        let line = self.mem.mapped_words(table.line(hash, 0), 8)?;
-        for at in 0..8 {
-            let word = line.load(at, Acquire);
-            if word == index_word::EMPTY {
-                return None;
-            }
-            if index_word::fits(word, hash)
-                && let Some(read) = self.glance_at(index_word::record(word), name, &mut take)
-            {
-                return Some(read);
-            }
+        let root = live.load(live::ROOT, Acquire);
+        let line = self.mem.mapped_words(Table::home_line(root, hash), 8)?;
+        let alike = line.alike(hash);
+        if alike == 0 {
+            return None;
         }
-        None
+        // Another word with the fingerprint is left to the slow path, as it is one in millions.
+        // What was compared is a hint, so the word is loaded again. It may be another one then, and
+        // lead anywhere: only the record tells whether it has the name.
+        let word = line.load(alike.trailing_zeros() as usize, Acquire);
+        self.glance_at(index_word::record(word), name, &mut take)
     }
 
     #[inline(always)]
@@ -140,9 +154,8 @@ impl<M: Mem> Store<M> {
         }
         // SYNC POINT S1, S2 and S3, as in `read_slot`.
         let state = State(line.load(record::STATE, Acquire));
-        let number = state.current() & (slots_of(class) - 1);
-        let slot_at = at + (record::LINE * 8 + number * SLOT_BYTES.get(class)?) as u64;
-        let slot = self.mem.mapped_words(slot_at, slot::LEAST)?;
+        let slot_at = slot_at(class, state.current());
+        let slot = self.mem.mapped_words(at + slot_at, slot::LEAST)?;
         let read = take(Desc(slot.load(slot::DESC, Relaxed)), slot);
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
