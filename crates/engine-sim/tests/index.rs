@@ -63,11 +63,11 @@ proptest! {
         let words = stored(&view, skip, &line);
         let fits = |at: usize| (line[at] ^ hash) >> 40 == 0;
         let until_empty = line.iter().position(|word| *word == 0).unwrap_or(8);
-        let must = (0..until_empty).filter(|at| fits(*at)).fold(0_u8, |bits, at| bits | 1 << at);
+        let must = (0..until_empty).filter(|at| fits(*at)).fold(0_u32, |bits, at| bits | 1 << at);
         prop_assert_eq!(OneByOne(words).alike(hash), must);
         let wide = Load::alike(words, hash);
         // Behind an empty word a bit may be set, if the word has the fingerprint.
-        let may = (0..8).filter(|at| fits(*at)).fold(0_u8, |bits, at| bits | 1 << at);
+        let may = (0..8).filter(|at| fits(*at)).fold(0_u32, |bits, at| bits | 1 << at);
         prop_assert_eq!((wide & must, wide & !may), (must, 0));
     }
 

@@ -905,6 +905,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_home_line_is_the_first_of_the_table() {
+        for log in 0..=34 {
+            for hash in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let root = FIRST_INDEX | log;
+                assert_eq!(Table::home_line(root, hash), Table::of_root(root).line(hash, 0));
+            }
+        }
+        // A forged root gives some offset.
+        for root in [u64::MAX, u64::MAX << 6 | 63, 63, 35] {
+            assert!(Table::home_line(root, u64::MAX).is_multiple_of(64));
+        }
+    }
+
+    #[test]
     fn sizes_of_the_classes() {
         let records = |file: bool| -> Vec<_> {
             classes(file).map(|c| (record_bytes(c), records_in_chunk(c))).collect()

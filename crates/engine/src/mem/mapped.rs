@@ -32,7 +32,7 @@ impl Load for Words<'_> {
     }
 
     #[inline(always)]
-    fn alike(self, pattern: u64) -> u8 {
+    fn alike(self, pattern: u64) -> u32 {
         Words::alike(self, pattern).unwrap_or_else(|| alike_by_word(self, pattern))
     }
 
@@ -282,6 +282,12 @@ impl Mem for Mapped {
     #[inline]
     fn mapped_words(&self, at: u64, count: usize) -> Option<Words<'_>> {
         self.view.plain_words(within(at), count)
+    }
+
+    #[inline(always)]
+    fn mapped_now<'a>(&'a self) -> impl Fn(u64, usize) -> Option<Words<'a>> + use<'a> {
+        let all = self.view.all_plain_words();
+        move |at, count| all.part(within(at), count)
     }
 
     #[inline]

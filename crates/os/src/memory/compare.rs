@@ -36,8 +36,8 @@ mod imp {
     /// [`FAST`](super::FAST) is true, and 64 bytes from `from` on are readable during the call.
     /// Other processes and threads may write to them meanwhile.
     #[inline(always)]
-    pub(crate) unsafe fn alike(from: *const u8, pattern: u64) -> u8 {
-        let found: u32;
+    pub(crate) unsafe fn alike(from: *const u8, pattern: u64) -> u32 {
+        let (low, high): (u32, u32);
         // SAFETY: reads the 64 bytes that the caller has promised, by moves that need no
         // alignment, and writes only registers, which are all declared. SSE2 is a part of x86-64.
         unsafe {
@@ -55,18 +55,17 @@ mod imp {
                 "psrld {c}, 8",
                 "pcmpeqd {a}, {pattern:x}",
                 "pcmpeqd {c}, {pattern:x}",
-                // From 32 bits of ones or zeros for each word to 16, to 8, to one.
-                "packssdw {a}, {c}",
-                "packsswb {a}, {a}",
-                "pmovmskb {found:e}, {a}",
-                from = in(reg) from, high = in(reg) (pattern >> 40) as u32,
-                found = lateout(reg) found, pattern = out(xmm_reg) _,
+                // From 32 bits of ones or zeros for each word to one.
+                "movmskps {low:e}, {a}",
+                "movmskps {high:e}, {c}",
+                from = in(reg) from,
+                high = inlateout(reg) (pattern >> 40) as u32 => high, low = lateout(reg) low,
+                pattern = out(xmm_reg) _,
                 a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
                 options(nostack, preserves_flags, readonly),
             );
         }
-        // The eight bits come twice.
-        found as u8
+        high << 4 | low
     }
 
     /// Whether the `len` bytes from `one` and from `other` on are the same.
@@ -118,7 +117,7 @@ mod imp {
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 mod none {
     // The first two are never called, since `FAST` is false.
-    pub(crate) unsafe fn alike(_: *const u8, _: u64) -> u8 {
+    pub(crate) unsafe fn alike(_: *const u8, _: u64) -> u32 {
         0
     }
 
@@ -142,16 +141,17 @@ mod tests {
         let pattern = 0x8000_01ff_0000_0001;
         // Bits 39 and 40 are at the border; the last two differ from the pattern by one bit.
         let others = [0, 1, u64::MAX, pattern ^ 1 << 63, pattern ^ 1 << 40];
-        let sames = [pattern, pattern ^ 1 << 39, pattern & !0xff_ffff_ffff, pattern | 0xff_ffff_ffff];
-        for found in 0..=u8::MAX {
+        let sames =
+            [pattern, pattern ^ 1 << 39, pattern & !0xff_ffff_ffff, pattern | 0xff_ffff_ffff];
+        for found in 0..256 {
             for skip in [0, 1, 8, 13] {
                 let mut bytes = vec![0xee; skip];
                 for at in 0..8 {
                     let word = match found >> at & 1 {
-                        0 => others[(usize::from(found) + at) % others.len()],
-                        _ => sames[(usize::from(found) + at) % sames.len()],
+                        0 => others[(found as usize + at) % others.len()],
+                        _ => sames[(found as usize + at) % sames.len()],
                     };
-                    bytes.extend(word.to_ne_bytes());
+                    bytes.extend(word.to_le_bytes());
                 }
                 // SAFETY: 64 bytes from `skip` on lie within the vector.
                 let there = unsafe { alike(bytes.as_ptr().wrapping_add(skip), pattern) };
