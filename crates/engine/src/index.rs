@@ -489,12 +489,28 @@ fn tail(name: &[u8]) -> u64 {
         // Shifted out of the last 8 bytes: a copy into a padded buffer took twice as long.
         return u64::from_le_bytes(*last) >> (64 - 8 * rest.len() as u32);
     }
-    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    // The ends of what is left overlap, or meet: no loop over its bytes.
+    let len = rest.len() as u32;
+    if let (Some(head), Some(tail)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        let (head, tail) = (u32::from_le_bytes(*head), u32::from_le_bytes(*tail));
+        return u64::from(head) | u64::from(tail) << (8 * (len - 4));
+    }
+    let byte = |at: u32| rest.get(at as usize).map_or(0, |byte| u64::from(*byte) << (8 * at));
+    byte(0) | byte(len / 2) | byte(len - 1)
+}
+
+/// Returns the bits of the last word of a name with this length that are not the name's.
+#[inline]
+fn padding(len: usize) -> u64 {
+    !u64::MAX.wrapping_shr((8 * len as u32).wrapping_neg())
 }
 
 /// Whether the words from `first` are `name`, padded with zeros.
 #[inline]
 pub fn words_are(words: impl Load, first: usize, name: &[u8]) -> bool {
+    if let (Some(same), Some(last)) = (words.are(first, name), name.len().checked_sub(1)) {
+        return same && words.load(first + last / 8, Relaxed) & padding(name.len()) == 0;
+    }
     let (chunks, rest) = name.as_chunks::<8>();
     let mut at = first;
     for chunk in chunks {

@@ -887,6 +887,13 @@ impl Table {
         self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
     }
 
+    /// Returns the offset of the home line of `hash` in the index of `root`. A forged root, of more
+    /// lines than an index can have, gives any offset.
+    pub const fn home_line(root: u64, hash: u64) -> u64 {
+        let number = hash & !(u64::MAX << (root & 63));
+        (root & !63).wrapping_add(number << 6)
+    }
+
     /// Returns how many chunks the index takes; the first index has none of its own.
     pub const fn chunks(self) -> u64 {
         if self.at == FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(CHUNK) }
@@ -896,6 +903,20 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_home_line_is_the_first_of_the_table() {
+        for log in 0..=34 {
+            for hash in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+                let root = FIRST_INDEX | log;
+                assert_eq!(Table::home_line(root, hash), Table::of_root(root).line(hash, 0));
+            }
+        }
+        // A forged root gives some offset.
+        for root in [u64::MAX, u64::MAX << 6 | 63, 63, 35] {
+            assert!(Table::home_line(root, u64::MAX).is_multiple_of(64));
+        }
+    }
 
     #[test]
     fn sizes_of_the_classes() {

@@ -1,9 +1,11 @@
 //! A region in a mapped section.
 
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as what it does")]
+
 use crate::{
     error::EngineError,
     layout::{self, live, seat, sleeping},
-    mem::{Load, Mem, Ordering, StoreWords, data_in, seat_bits, within},
+    mem::{Load, Mem, Ordering, StoreWords, alike_by_word, data_in, seat_bits, within},
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Refused, Scope, Seat, Seats, Section, Taken, View, Words, WordsMut,
@@ -27,6 +29,21 @@ impl Load for Words<'_> {
     #[inline]
     fn copy_to(self, into: &mut [u8]) {
         Words::copy_to(self, into);
+    }
+
+    #[inline(always)]
+    fn alike(self, pattern: u64) -> u32 {
+        Words::alike(self, pattern).unwrap_or_else(|| alike_by_word(self, pattern))
+    }
+
+    #[inline(always)]
+    fn are(self, first: usize, bytes: &[u8]) -> Option<bool> {
+        Words::are(self, first, bytes)
+    }
+
+    #[inline(always)]
+    fn fetch(self, at: usize) {
+        Words::fetch(self, at);
     }
 }
 
@@ -265,6 +282,12 @@ impl Mem for Mapped {
     #[inline]
     fn mapped_words(&self, at: u64, count: usize) -> Option<Words<'_>> {
         self.view.plain_words(within(at), count)
+    }
+
+    #[inline(always)]
+    fn mapped_now<'a>(&'a self) -> impl Fn(u64, usize) -> Option<Words<'a>> + use<'a> {
+        let all = self.view.all_plain_words();
+        move |at, count| all.part(within(at), count)
     }
 
     #[inline]

@@ -65,6 +65,24 @@ pub trait Load: Copy {
             }
         }
     }
+
+    /// Returns a bit for each of the first eight words: whether its bits from 40 up are those of
+    /// `pattern`. A hint: each word must be loaded again. Words behind an empty one need no bit.
+    #[inline]
+    fn alike(self, pattern: u64) -> u32 {
+        alike_by_word(self, pattern)
+    }
+
+    /// Whether the bytes from word `first` on are `bytes`, if that takes a few instructions only;
+    /// `None` if the caller must compare them word by word.
+    #[inline]
+    fn are(self, _first: usize, _bytes: &[u8]) -> Option<bool> {
+        None
+    }
+
+    /// Asks the processor to fetch the cache line of word `at`, which may lie beyond the range.
+    #[inline]
+    fn fetch(self, _at: usize) {}
 }
 
 /// Stores to a range of words.
@@ -114,6 +132,12 @@ pub trait Mem: Send + Sync + 'static {
     #[inline]
     fn mapped_words(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
         self.words(at, count)
+    }
+    /// Returns what does as [`mapped_words`](Self::mapped_words) for the part that is mapped now: for
+    /// several accesses, whose bounds it loads once.
+    #[inline]
+    fn mapped_now<'a>(&'a self) -> impl Fn(u64, usize) -> Option<Self::Words<'a>> + use<'a, Self> {
+        |at, count| self.mapped_words(at, count)
     }
     /// As [`mapped_words`](Self::mapped_words), for reading and writing.
     #[inline]
@@ -258,6 +282,20 @@ pub trait Mem: Send + Sync + 'static {
     fn barrier(&self, _: &[(u64, u64)]) -> Result<(), EngineError> {
         Ok(())
     }
+}
+
+/// As [`Load::alike`], by a load of each word up to an empty one.
+#[inline]
+pub fn alike_by_word(words: impl Load, pattern: u64) -> u32 {
+    let mut alike = 0;
+    for at in 0..8 {
+        let word = words.load(at, Ordering::Relaxed);
+        if word == 0 {
+            break;
+        }
+        alike |= u32::from((word ^ pattern) >> 40 == 0) << at;
+    }
+    alike
 }
 
 /// Converts an offset in a region to `usize`. An offset that does not fit becomes one that lies in

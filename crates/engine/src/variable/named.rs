@@ -19,17 +19,37 @@ use crate::{
     value::{OwnedValue, SlotView},
 };
 
-/// Bytes of a slot, by class.
-const SLOT_BYTES: [usize; RECORD_CLASSES.len()] = {
-    let mut bytes = [0; RECORD_CLASSES.len()];
-    let mut class = 0;
+/// Where the slots of a record begin, in units of [`SLOT_UNIT`]: those of each class, as many as a
+/// record can have. By a table: it took half of the instructions of a computation.
+const SLOT_AT: [u8; RECORD_CLASSES.len() * slot::MOST] = {
+    let mut at = [0; RECORD_CLASSES.len() * slot::MOST];
+    let mut place = 0;
     #[allow(clippy::indexing_slicing, reason = "a constant cannot be computed otherwise")]
-    while class < bytes.len() {
-        bytes[class] = slot_bytes(class);
-        class += 1;
+    while place < at.len() {
+        let class = place / slot::MOST;
+        // A forged state can name a slot that the record does not have.
+        let number = place % slot::MOST % slots_of(class);
+        let bytes = record::LINE * 8 + number * slot_bytes(class);
+        assert!(bytes.is_multiple_of(SLOT_UNIT) && bytes / SLOT_UNIT <= u8::MAX as usize);
+        at[place] = (bytes / SLOT_UNIT) as u8;
+        place += 1;
     }
-    bytes
+    at
 };
+
+/// Each slot begins at a multiple of so many bytes from the record's beginning.
+const SLOT_UNIT: usize = 16;
+
+/// Returns the offset of a slot from its record's beginning.
+#[inline(always)]
+fn slot_at(class: usize, number: usize) -> u64 {
+    let at = SLOT_AT.get(class * slot::MOST + number).copied();
+    // The class has four bits, and the number two: no place is missing.
+    u64::from(at.unwrap_or_default()) * SLOT_UNIT as u64
+}
+
+/// Names that are longer than this are compared by [`Load::are`].
+const WIDE: usize = 16;
 
 /// How often an operation is retried when a record has become another variable's.
 pub const AGAIN: usize = 64;
@@ -63,7 +83,8 @@ impl<M: Mem> Store<M> {
         self.glance(name, take).map(|(read, _)| read)
     }
 
-    /// Makes one attempt to read the value of a name: of a short name in its home line of the index.
+    /// Makes one attempt to read the value of a name: of a short name in its home line of the index,
+    /// by the first word there that has its fingerprint.
     /// `take` gets the description and the first words of the slot; its result comes with the
     /// version of the value. `None` says nothing.
     ///
@@ -79,6 +100,26 @@ impl<M: Mem> Store<M> {
         if name.len() > record::NAME_BYTES {
             return None;
         }
+        // Names that are compared word by word have a copy of the code of their own: in one copy
+        // for all, the others take a tenth more instructions.
+        if name.len() > WIDE { self.glance_of(name, take) } else { self.glance_short(name, take) }
+    }
+
+    #[inline(never)]
+    fn glance_short<R>(
+        &self,
+        name: &[u8],
+        take: impl FnMut(Desc, M::Words<'_>) -> R,
+    ) -> Option<(R, u64)> {
+        self.glance_of(name, take)
+    }
+
+    #[inline(always)]
+    fn glance_of<R>(
+        &self,
+        name: &[u8],
+        take: impl FnMut(Desc, M::Words<'_>) -> R,
+    ) -> Option<(R, u64)> {
         let hash = index::hash_of(name, self.seed());
         self.glance_hashed(name, hash, take).map(|(_, read, version)| (read, version))
     }
@@ -106,32 +147,25 @@ impl<M: Mem> Store<M> {
         if name.len() > record::NAME_BYTES {
             return None;
         }
-        let live = self.mem.mapped_words(live::AT, live::WORDS)?;
+        let words = self.mem.mapped_now();
+        let live = words(live::AT, live::WORDS)?;
         // SYNC POINT S6, as in `hit`.
-        let table = Table::of_root(live.load(live::ROOT, Acquire));
-        let line = self.mem.mapped_words(table.line(hash, 0), 8)?;
-        for at in 0..8 {
-            let word = line.load(at, Acquire);
-            if word == index_word::EMPTY {
-                return None;
-            }
-            if index_word::fits(word, hash)
-                && let Some(read) = self.glance_at(index_word::record(word), name, &mut take)
-            {
-                return Some(read);
-            }
+        let root = live.load(live::ROOT, Acquire);
+        let line = words(Table::home_line(root, hash), 8)?;
+        let alike = line.alike(hash);
+        if alike == 0 {
+            return None;
         }
-        None
-    }
-
-    #[inline(always)]
-    fn glance_at<R>(
-        &self,
-        at: u64,
-        name: &[u8],
-        take: &mut impl FnMut(Desc, M::Words<'_>) -> R,
-    ) -> Option<(Handle, R, u64)> {
-        let line = self.mem.mapped_words(at, record::LINE)?;
+        // Another word with the fingerprint is left to the slow path, as it is one in millions.
+        // What was compared is a hint, so the word is loaded again. It may be another one then, and
+        // lead anywhere: only the record tells whether it has the name.
+        let word = line.load(alike.trailing_zeros() as usize & 7, Acquire);
+        let at = index_word::record(word);
+        let line = words(at, record::LINE)?;
+        // Only the line tells which slot is current. In the smallest records, which numbers have,
+        // it is one of the next two lines. Their fetch does not wait for the record's line.
+        line.fetch(record::LINE);
+        line.fetch(record::LINE + slot::LEAST);
         // SYNC POINT S4: name, meta and first slot are seen as they were before the id.
         let id = line.load(record::ID, Acquire);
         let class = Meta(line.load(record::META, Relaxed)).class_of_named(name.len())?;
@@ -140,9 +174,8 @@ impl<M: Mem> Store<M> {
         }
         // SYNC POINT S1, S2 and S3, as in `read_slot`.
         let state = State(line.load(record::STATE, Acquire));
-        let number = state.current() & (slots_of(class) - 1);
-        let slot_at = at + (record::LINE * 8 + number * SLOT_BYTES.get(class)?) as u64;
-        let slot = self.mem.mapped_words(slot_at, slot::LEAST)?;
+        let slot_at = slot_at(class, state.current());
+        let slot = words(at + slot_at, slot::LEAST)?;
         let read = take(Desc(slot.load(slot::DESC, Relaxed)), slot);
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();

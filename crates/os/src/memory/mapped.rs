@@ -142,6 +142,16 @@ impl MappedRange {
         self.plain_part::<false>(at, count).map(Words::new)
     }
 
+    /// See [`View::all_plain_words`](crate::View::all_plain_words).
+    #[allow(clippy::cast_ptr_alignment, reason = "a mapping starts at a page")]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
+    #[inline(always)]
+    pub(crate) fn all_plain_words(&self) -> Words<'_> {
+        let count = self.plain.load(Ordering::Relaxed) / 8;
+        // SAFETY: as in `plain_part`, with all of its words; or none, if `plain` is 0.
+        Words::new(unsafe { std::slice::from_raw_parts(self.first().cast::<Word>(), count) })
+    }
+
     /// See [`View::plain_words_mut`](crate::View::plain_words_mut).
     #[inline]
     pub(crate) fn plain_words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {

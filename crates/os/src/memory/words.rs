@@ -5,9 +5,9 @@
 //! that value and use it without a second load.
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
-#![allow(unsafe_code, reason = "hands ranges of words to `bulk`")]
+#![allow(unsafe_code, reason = "hands ranges of words to `bulk` and `compare`")]
 
-use crate::memory::bulk;
+use crate::memory::{bulk, compare};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// A read-only range of a view as 64-bit atomic words; from [`View::words`](crate::View::words).
@@ -86,6 +86,68 @@ impl<'a> Words<'a> {
     #[inline]
     pub fn copy_part_to(self, skip: usize, into: &mut [u8]) {
         copy_out(self.words, skip, into);
+    }
+
+    /// Returns the `count` words from byte `at` of the range on; `None` if the range has fewer, or if
+    /// no word begins there.
+    #[doc(hidden)]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
+    #[inline(always)]
+    pub fn part(self, at: usize, count: usize) -> Option<Self> {
+        if !at.is_multiple_of(8) {
+            return None;
+        }
+        let words = self.words.get(at / 8..(at / 8).checked_add(count)?)?;
+        Some(Self { words })
+    }
+
+    /// Returns a bit for each of the first eight words: whether its bits from 40 up are those of
+    /// `pattern`. `None` if this takes a loop on this processor, or if there are fewer words.
+    ///
+    /// A bit is a hint: the words are loaded in no order with other loads. But the bit of a word
+    /// that has these bits throughout the call is set.
+    #[doc(hidden)]
+    #[allow(clippy::inline_always, reason = "measured: on the path of every lookup")]
+    #[inline(always)]
+    pub fn alike(self, pattern: u64) -> Option<u32> {
+        if !compare::FAST {
+            return None;
+        }
+        let words = self.words.first_chunk::<8>()?;
+        // SAFETY: the 64 bytes are these eight words, and the call only reads them. Other threads
+        // may write to them as atomics meanwhile.
+        Some(unsafe { compare::alike(words.as_ptr().cast(), pattern) })
+    }
+
+    /// Whether the bytes from word `first` on are `bytes`, 16 to 32 of them. `None` for any other
+    /// number, if this takes a loop on this processor, or if there are fewer.
+    ///
+    /// As after [`copy_to`](Self::copy_to), each byte is one that was stored, and the comparison as
+    /// a whole may mix bytes of several stores.
+    #[doc(hidden)]
+    #[allow(clippy::inline_always, reason = "measured: on the path of every lookup")]
+    #[inline(always)]
+    pub fn are(self, first: usize, bytes: &[u8]) -> Option<bool> {
+        let len = bytes.len();
+        if !compare::FAST || !(compare::SHORTEST..=compare::LONGEST).contains(&len) {
+            return None;
+        }
+        let words = self.words.get(first..)?;
+        if size_of_val(words) < len {
+            return None;
+        }
+        // SAFETY: `len` bytes, 16 to 32 (checked above), lie within `words` (just compared) and
+        // within `bytes`. The call only reads them. Other threads may write to `words` as atomics
+        // meanwhile.
+        Some(unsafe { compare::same(words.as_ptr().cast(), bytes.as_ptr(), len) })
+    }
+
+    /// Asks the processor to fetch the cache line of word `at`, which may lie beyond the range.
+    #[doc(hidden)]
+    #[allow(clippy::inline_always, reason = "measured: one instruction")]
+    #[inline(always)]
+    pub fn fetch(self, at: usize) {
+        compare::fetch(self.words.as_ptr().wrapping_add(at).cast());
     }
 }
 

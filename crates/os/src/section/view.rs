@@ -346,6 +346,14 @@ impl View {
         self.range.plain_words(at, count)
     }
 
+    /// Returns all words of [`plain_words`](Self::plain_words), as many as are reachable now.
+    #[doc(hidden)]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
+    #[inline(always)]
+    pub fn all_plain_words(&self) -> Words<'_> {
+        self.range.all_plain_words()
+    }
+
     /// As [`plain_words`](Self::plain_words), but writable; also `None` if the view is read-only.
     #[doc(hidden)]
     #[inline]

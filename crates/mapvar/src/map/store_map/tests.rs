@@ -95,3 +95,77 @@ fn names_that_come_and_go_do_not_make_a_file_longer() {
     assert_eq!(regions[20], regions[59], "{regions:?}");
     assert!(map.check().unwrap().is_whole());
 }
+
+/// A lookup compares names of 17 to 32 bytes by two moves that overlap, and others word by word.
+#[test]
+fn names_that_differ_in_one_byte_are_told_apart() {
+    let map = Map::options().name(format!("apart.{}", std::process::id())).create().unwrap();
+    let name = |len: usize, odd: usize| -> String {
+        (0..len).map(|at| if at == odd { 'b' } else { 'a' }).collect()
+    };
+    let all = || (1..=40).flat_map(|len| (0..=len).map(move |odd| (len, odd)));
+    for (len, odd) in all().filter(|(_, odd)| odd % 2 == 0) {
+        map.set(&name(len, odd), len * 100 + odd).unwrap();
+    }
+    for (len, odd) in all() {
+        let there = (odd % 2 == 0).then_some(len * 100 + odd);
+        assert_eq!(map.find::<usize>(&name(len, odd)).unwrap(), there, "{len} {odd}");
+    }
+}
+
+/// The fast path reads the current slot of a record of each class, in memory and in a file.
+#[test]
+fn numbers_in_records_of_all_classes_are_read_by_one_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = format!("classes.{}", std::process::id());
+    for options in
+        [Map::options().name(&named), Map::options().file(dir.path().join("classes.map"))]
+    {
+        let map = options.create().unwrap();
+        let store = &map.stored("", "").unwrap().inner.store;
+        for len in [0, 60, 100, 120, 200, 300, 400, 500, 700, 900, 1000] {
+            for name in [format!("of {len}"), format!("a value of {len} bytes")] {
+                // A record keeps its class.
+                map.set(&name, vec![7_u8; len]).unwrap();
+                for number in 0..6_u64 {
+                    map.set(&name, number).unwrap();
+                    let read = store.try_read_named(name.as_bytes());
+                    let (_, word) = read.unwrap_or_else(|| panic!("{name} {number}"));
+                    assert_eq!(word, number, "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// A lookup that met a word of the index while it changed must not take a name for absent.
+#[test]
+fn a_name_that_stays_is_found_while_others_come_and_go() {
+    use std::sync::atomic::AtomicBool;
+
+    let map = Map::options().name(format!("stays.{}", std::process::id())).create().unwrap();
+    let stays: Vec<String> = (0..100).map(|at| format!("plant.pump.{at:03}.pressure")).collect();
+    for (name, at) in stays.iter().zip(0_u64..) {
+        map.set(name, at).unwrap();
+    }
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..40 {
+                let names: Vec<String> = (0..100).map(|at| format!("plant.{round}.{at}")).collect();
+                for name in &names {
+                    map.set(name, 1).unwrap();
+                }
+                for name in &names {
+                    assert!(map.remove(name).unwrap());
+                }
+            }
+            ended.store(true, Ordering::Release);
+        });
+        while !ended.load(Ordering::Acquire) {
+            for (name, at) in stays.iter().zip(0_u64..) {
+                assert_eq!(map.find::<u64>(name).unwrap(), Some(at), "{name}");
+            }
+        }
+    });
+}
