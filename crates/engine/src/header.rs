@@ -1,7 +1,7 @@
 //! The beginning of a region: writing a new one, and validating an existing one.
 
 use crate::{
-    layout::{self, Meta, Table, header, identity, incarnation, kind, live, record},
+    layout::{self, Meta, Table, header, identity, incarnation, kind, live, record, spare},
     mem::{
         Load,
         Ordering::{Acquire, Relaxed, Release},
@@ -141,6 +141,9 @@ pub fn format(words: impl StoreWords, facts: &Facts) {
     put(live::AT, live::ROOT, table.root());
     put(live::AT, live::CHUNKS, facts.region / layout::CHUNK);
     put(live::AT, live::FREE_HINT, layout::META_CHUNKS);
+    for word in 0..spare::GROUPS {
+        put(spare::AT, word, spare::ALL_FREE);
+    }
     put(incarnation::AT, incarnation::COUNT, 0);
     for number in 0..layout::META_CHUNKS {
         put(layout::table_word(number), 0, kind::META);

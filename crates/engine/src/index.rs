@@ -373,7 +373,7 @@ impl<M: Mem> Store<M> {
             return Err(EngineError::Full {
                 // The chunks must be contiguous; a table may interrupt a longer free span.
                 needed: chunks.saturating_mul(layout::CHUNK),
-                free: self.free_chunks()? * layout::CHUNK,
+                free: 0,
             });
         };
         let new = Table { at: first * layout::CHUNK, lines };
@@ -446,6 +446,7 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         let end = first.saturating_add(table.chunks()).min(self.chunk_count()?);
+        self.hint_free(first, end.saturating_sub(first))?;
         for number in first..end {
             match self.chunk_kind(number)? {
                 (kind::INDEX, _) => self.set_chunk(number, kind::FREE, 0)?,
@@ -454,7 +455,7 @@ impl<M: Mem> Store<M> {
                 _ => break,
             }
         }
-        self.hint_free(first)
+        Ok(())
     }
 
     fn each_word(&self, table: Table, mut each: impl FnMut(u64)) -> Result<(), EngineError> {

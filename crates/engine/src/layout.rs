@@ -36,6 +36,7 @@ pub const LAYOUT: u64 = {
         marks::MOST as u64,
         live::BLOCK_HINT as u64,
         room::BLOCKS as u64,
+        spare::AT,
     ];
     let mut sum = 0xcbf2_9ce4_8422_2325_u64;
     let mut at = 0;
@@ -321,6 +322,41 @@ pub mod summary {
     }
 }
 
+/// Bits that say which chunks a search for space looks at: in each word 32 for free chunks, and 32
+/// for chunks with free parts. A word stands for a group of chunks, each bit of a half for as many
+/// neighbors.
+pub mod spare {
+    pub const AT: u64 = 0x1340;
+    pub const WORDS: usize = 24;
+    /// The words with bits.
+    pub const GROUPS: usize = 23;
+    /// No more free chunks than this follow each other, tables between them not counted; 0 = not
+    /// known.
+    pub const LONGEST: usize = 23;
+    /// The bits of free chunks, and of divided chunks with a free part: where their half of a word
+    /// begins.
+    pub const FREE: u32 = 0;
+    pub const PARTS: u32 = 32;
+    /// A word whose groups may have free chunks everywhere, and free parts nowhere.
+    pub const ALL_FREE: u64 = u32::MAX as u64;
+
+    /// Returns the word and the bit, in a half, of chunk `number`.
+    pub const fn place(number: u64) -> (usize, u32) {
+        let (first, _) = super::group(number);
+        let (word, log) = if first == 0 { (0, 3) } else { (first.ilog2() - 7, first.ilog2() - 5) };
+        let word = word as usize;
+        (if word < GROUPS { word } else { GROUPS - 1 }, ((number - first) >> log) as u32 & 31)
+    }
+
+    /// Returns the chunks for which bit `bit` of a half of word `word` stands.
+    pub const fn chunks(word: usize, bit: u32) -> std::ops::Range<u64> {
+        let (first, log) =
+            if word == 0 { (0, 3) } else { (super::TABLE_WORDS << (word - 1), word as u32 + 2) };
+        let first = first + ((bit as u64) << log);
+        first..first + (1 << log)
+    }
+}
+
 /// A slot for each thread that writes (locks on Windows), and for each process that has a seat.
 pub const PARTICIPANTS: u64 = 0x2000;
 pub const PARTICIPANT_SLOTS: usize = 128;
@@ -448,6 +484,8 @@ pub mod chunk {
 pub mod kind {
     /// Bit of the word: an `Atomic` was ever made in the chunk.
     pub const HAS_ATOMICS: u64 = 1 << 16;
+    /// Bit of the word: a part of the chunk may be free.
+    pub const HAS_PARTS: u64 = 1 << 17;
 
     pub const FREE: u64 = 0;
     pub const META: u64 = 1;
@@ -970,6 +1008,22 @@ mod tests {
         }
         assert_eq!(summary::chunks(0, 0), 0..2);
         assert_eq!(summary::chunks(2, 0), 256..258);
+    }
+
+    #[test]
+    fn each_chunk_has_a_bit_for_what_is_spare() {
+        let mut last = (0, 0);
+        for number in (0..70_000).chain(MOST_CHUNKS - 9..MOST_CHUNKS) {
+            let (word, bit) = spare::place(number);
+            assert!(word < spare::GROUPS && bit < 32, "{number}");
+            assert!((word, bit) >= last, "{number}: the bits are in the order of the chunks");
+            last = (word, bit);
+            assert!(spare::chunks(word, bit).contains(&number), "{number}");
+        }
+        assert_eq!(last, (22, 31));
+        assert_eq!(spare::chunks(0, 0), 0..8);
+        assert_eq!(spare::chunks(0, 31).end, 256);
+        assert_eq!(spare::chunks(22, 31).end, MOST_CHUNKS);
     }
 
     #[test]

@@ -186,11 +186,13 @@ impl Region {
         });
         let chunks = (2..CHUNKS).map(|number| layout::table_word(number) as usize / 8);
         let room = layout::room::AT as usize / 8;
+        let spare = layout::spare::AT as usize / 8;
         let mut region = self
             .cold(room..room + layout::room::WORDS)
             .cold(journal..journal + layout::journal::WORDS)
             .cold(bits)
             .cold(chunks)
+            .cold(spare..spare + layout::spare::WORDS)
             .cold([live(layout::live::BIRTHS), live(layout::live::FREE_HINT)])
             .cold(live(layout::live::CLASS_HINT)..=live(layout::live::INDEX_USED))
             .cold((0..4).map(|class| live(layout::live::BLOCK_HINT + class)));

@@ -17,7 +17,8 @@ use mapvar_engine::{
     handle::Handle,
     header::{Facts, format, table_chunks},
     layout::{
-        self, CHUNK, CHUNK_HEADER, Desc, State, Table, index_word, kind, live, record, slot, turns,
+        self, CHUNK, CHUNK_HEADER, Desc, State, Table, index_word, kind, live, record, slot, spare,
+        turns,
     },
     mem::{Load, Mem, Ordering::Relaxed, StoreWords},
     record::read::Seen,
@@ -355,7 +356,12 @@ fn check_chunks(store: &Store<Mortal>, context: &str) {
     let mut index = 0;
     for number in layout::META_CHUNKS..store.chunk_count().unwrap() {
         match store.chunk_kind(number).unwrap().0 {
-            kind::FREE => assert!(number >= hint, "{context}: chunk {number} is never found"),
+            kind::FREE => {
+                let (word, bit) = spare::place(number);
+                let words = store.mem().words(spare::AT, spare::WORDS).unwrap();
+                let seen = words.load(word, Relaxed) >> (spare::FREE + bit) & 1 != 0;
+                assert!(seen && number >= hint, "{context}: chunk {number} is never found");
+            }
             kind::INDEX => index += 1,
             kind::EXTENTS => {
                 let class = store.chunk_kind(number).unwrap().1;

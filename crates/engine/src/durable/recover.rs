@@ -529,6 +529,7 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         (0..room::WORDS).for_each(|word| counts.store(word, 0, Relaxed));
+        self.all_may_be_free()?;
         // All are free, also those behind the end: the file may have been longer, and its length not
         // have reached the disk, so that it grows there again. The loop ends with the last word that
         // lies in the file. Words in holes say "free" already.

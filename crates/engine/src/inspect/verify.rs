@@ -11,7 +11,7 @@ use crate::{
     inspect::parts::{ChunkHeader, RecordState, SlotContent},
     layout::{
         self, CHUNK, Desc, Meta, State, Table, chunk, commit, extent, index_word, journal, kind,
-        live, marks, record, slot,
+        live, marks, record, slot, spare,
     },
     mem::{
         Load, Mem,
@@ -338,6 +338,8 @@ impl<'a, M: Mem> Pass<'a, M> {
         while let Some(number) = used.described_or_meta(from)
             && !late()
         {
+            // The table calls the chunks between free, by words that lie in holes of the file.
+            self.findable(from..number);
             let at = layout::table_word(number);
             let word = self.word(at);
             let (found, class) = (word & 0xff, (word >> 8) as usize & 0xff);
@@ -350,7 +352,8 @@ impl<'a, M: Mem> Pass<'a, M> {
                     let what = format!("chunk {number} is said to be of kind {found}");
                     self.fault(at, format!("{what}, and holds the tables"), [word, 0, 0]);
                 }
-                kind::FREE | kind::INDEX => {}
+                kind::FREE => self.findable(number..next),
+                kind::INDEX => {}
                 kind::RECORDS | kind::BLOCKS | kind::EXTENTS | kind::RUN
                     if !used.is_filled(number) =>
                 {
@@ -378,6 +381,44 @@ impl<'a, M: Mem> Pass<'a, M> {
                 }
             }
             from = next;
+        }
+        if !late() {
+            self.findable(from..self.chunks);
+        }
+    }
+
+    /// Checks that a search for space finds these free chunks.
+    fn findable(&mut self, free: std::ops::Range<u64>) {
+        let mut number = free.start;
+        let hint_at = live::AT + live::FREE_HINT as u64 * 8;
+        let hint = self.word(hint_at);
+        if number < free.end && number < hint {
+            let what = format!(
+                "chunk {number} is free, and no search finds it: each begins at chunk {hint}"
+            );
+            self.fault(hint_at, what, [hint, 0, 0]);
+        }
+        while number < free.end {
+            let (word, bit) = spare::place(number);
+            let at = spare::AT + word as u64 * 8;
+            let bits = self.word(at);
+            if bits >> (spare::FREE + bit) & 1 == 0 {
+                let what = format!("chunk {number} is free, and no search finds it");
+                self.fault(at, what, [bits, number, 0]);
+            }
+            number = spare::chunks(word, bit).end;
+        }
+    }
+
+    /// Checks that a search for a part finds those of chunk `number`, of which some are free.
+    fn parts_findable(&mut self, number: u64) {
+        let (place, bit) = spare::place(number);
+        // After the allocation bits: they are set before a part is freed.
+        let word = self.word(layout::table_word(number));
+        let bits = self.word(spare::AT + place as u64 * 8);
+        if word & kind::HAS_PARTS == 0 || bits >> (spare::PARTS + bit) & 1 == 0 {
+            let what = format!("a part of chunk {number} is free, and no search finds it");
+            self.fault(layout::table_word(number), what, [word, bits, 0]);
         }
     }
 
@@ -415,6 +456,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             self.fault(layout::table_word(number), what, [word, 0, 0]);
             return;
         }
+        let mut has_free = false;
         for bits in 0..places.div_ceil(64) {
             let at = at + (chunk::BITS + bits) as u64 * 8;
             let word = self.word(at);
@@ -423,6 +465,10 @@ impl<'a, M: Mem> Pass<'a, M> {
                 let what = format!("chunk {number} has more places taken than it has places");
                 self.fault(at, what, [word, 0, 0]);
             }
+            has_free |= u64::from(word.trailing_ones()) < here as u64;
+        }
+        if has_free {
+            self.parts_findable(number);
         }
     }
 

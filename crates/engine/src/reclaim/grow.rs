@@ -3,7 +3,7 @@
 
 use crate::{
     error::{EngineError, outside},
-    layout::{self, CHUNK, dirty, kind, live, room},
+    layout::{self, CHUNK, dirty, kind, live, room, spare},
     mem::{
         Load, Mem,
         Ordering::{Relaxed, Release},
@@ -37,6 +37,19 @@ impl<M: Mem> Store<M> {
     /// So each growth pays for one pass over everything. That is the cost of a sweep, spread over
     /// many insertions.
     pub(crate) fn with_space<R>(
+        &self,
+        space: Space,
+        bytes: u64,
+        attempt: impl FnMut() -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
+        match self.with_space_or_full(space, bytes, attempt) {
+            // How much is free is counted once, for the message, and without L.
+            Err(EngineError::Full { needed, .. }) => Err(self.full(needed)?),
+            done => done,
+        }
+    }
+
+    fn with_space_or_full<R>(
         &self,
         space: Space,
         bytes: u64,
@@ -119,10 +132,16 @@ impl<M: Mem> Store<M> {
             }
             Err(trouble) => return Err(trouble),
         };
+        self.hint_free(chunks, grown)?;
         // All of them: the tables may have words for chunks that existed before a power cut took
         // the end of the file.
         for number in chunks..chunks + grown {
-            let kind = if layout::holds_table(number) { kind::TABLE } else { kind::FREE };
+            let kind = if layout::holds_table(number) {
+                kind::TABLE
+            } else {
+                self.may_have(spare::FREE, number)?;
+                kind::FREE
+            };
             let at = layout::table_word(number);
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
             if word.load(0, Relaxed) != kind {
@@ -139,7 +158,6 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S11. Pairs with the Acquire load in `chunk_count`: a process that sees the
         // number finds chunks there, free ones.
         self.live_mut()?.store(live::CHUNKS, chunks + grown, Release);
-        self.hint_free(chunks)?;
         Ok(true)
     }
 }

@@ -61,7 +61,7 @@ impl<M: Mem> Store<M> {
                     }
                     // Not after a head: a process died while it freed the run.
                     kind::REST => {
-                        self.hint_free(number)?;
+                        self.hint_free(number, 1)?;
                         self.set_chunk(number, kind::FREE, 0)?;
                         freed += CHUNK;
                     }

@@ -7,15 +7,17 @@ use crate::{
     header::chunk_crc,
     layout::{
         self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, dirty,
-        has_id, kind, live, record, room, size_of_class,
+        has_id, kind, live, record, room, size_of_class, spare,
     },
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         StoreWords as _,
     },
+    space::spare::Spare,
     store::Store,
 };
+use std::ops::ControlFlow;
 
 /// The position of a record, block or extent in its chunk.
 #[derive(Clone, Copy, Debug)]
@@ -95,126 +97,6 @@ impl SizeClass {
 }
 
 impl<M: Mem> Store<M> {
-    /// Returns the number of chunks: what the live words claim, bounded by what is mapped.
-    pub fn chunk_count(&self) -> Result<u64, EngineError> {
-        // SYNC POINT S11. Pairs with the Release store in `grow`: the tables of the new chunks are
-        // seen.
-        let said = self.live()?.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS);
-        if self.mem.reach(said * CHUNK) {
-            return Ok(said);
-        }
-        // An error, and not a smaller number: a name in the missing part would seem absent and be
-        // inserted twice.
-        match self.mem.out_of_reach(said * CHUNK) {
-            Some(trouble) => Err(trouble),
-            None => Ok(said.min(self.mem.size() / CHUNK)),
-        }
-    }
-
-    /// Returns the kind and class of a chunk.
-    pub fn chunk_kind(&self, number: u64) -> Result<(u64, usize), EngineError> {
-        let at = layout::table_word(number);
-        let word = self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire);
-        Ok((word & 0xff, (word >> 8) as usize & 0xff))
-    }
-
-    /// Writes kind and class of a chunk into the chunk table.
-    pub fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), EngineError> {
-        let at = layout::table_word(number);
-        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
-        words.store(0, kind | (class as u64) << 8, Release);
-        Ok(())
-    }
-
-    /// Returns the chunks of the run that begins with chunk `number`, tables between them included.
-    pub fn run_len(&self, number: u64) -> Result<u64, EngineError> {
-        let at = layout::table_word(number);
-        Ok(self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire) >> 32)
-    }
-
-    /// Makes chunk `number` the first of a run of `count` chunks.
-    pub fn set_run_head(&self, number: u64, count: u64) -> Result<(), EngineError> {
-        let at = layout::table_word(number);
-        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
-        words.store(0, kind::RUN | count << 32, Release);
-        Ok(())
-    }
-
-    /// Finds `count` contiguous free chunks.
-    pub fn free_run(&self, count: u64) -> Result<Option<u64>, EngineError> {
-        let chunks = self.chunk_count()?;
-        let hint = self.live()?.load(live::FREE_HINT, Relaxed);
-        let mut run = 0;
-        for number in hint.max(layout::META_CHUNKS)..chunks {
-            run = if self.chunk_kind(number)?.0 == kind::FREE { run + 1 } else { 0 };
-            if run == count {
-                return Ok(Some(number + 1 - count));
-            }
-        }
-        if count == 1 {
-            // No search repeats this until a chunk is freed.
-            self.live_mut()?.store(live::FREE_HINT, chunks, Relaxed);
-        }
-        Ok(None)
-    }
-
-    /// Finds free chunks for an extent of `count` chunks, which may continue after a table; returns
-    /// the first, and their number with the tables between. The search begins where the last one
-    /// ended.
-    pub fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, EngineError> {
-        let chunks = self.chunk_count()?;
-        let live = self.live_mut()?;
-        let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
-        let hint = live.load(live::RUN_HINT, Relaxed).clamp(least, chunks.max(least));
-        // The second time from the beginning, and to the end: a run that begins before the hint
-        // ends after it, and tables may lie between.
-        for range in [hint..chunks, least..chunks] {
-            let (mut first, mut found) = (range.start, 0);
-            for number in range {
-                match self.chunk_kind(number)?.0 {
-                    kind::FREE => {
-                        if found == 0 {
-                            first = number;
-                        }
-                        found += 1;
-                        if found == count {
-                            live.store(live::RUN_HINT, number + 1, Relaxed);
-                            return Ok(Some((first, number + 1 - first)));
-                        }
-                    }
-                    kind::TABLE => {}
-                    _ => found = 0,
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn set_run(&self, first: u64, count: u64, kind: u64) -> Result<(), EngineError> {
-        for number in first..first + count {
-            self.set_chunk(number, kind, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Lowers the hint for free chunks to `first`. Called before chunks are freed there: a free
-    /// chunk below the hint is never found.
-    pub(crate) fn hint_free(&self, first: u64) -> Result<(), EngineError> {
-        let live = self.live_mut()?;
-        let hint = live.load(live::FREE_HINT, Relaxed);
-        live.store(live::FREE_HINT, hint.min(first), Relaxed);
-        Ok(())
-    }
-
-    /// Returns how many chunks are free.
-    pub fn free_chunks(&self) -> Result<u64, EngineError> {
-        let mut free = 0;
-        for number in layout::META_CHUNKS..self.chunk_count()? {
-            free += u64::from(self.chunk_kind(number)?.0 == kind::FREE);
-        }
-        Ok(free)
-    }
-
     /// Finds a free part of this size class, and divides another chunk if there is none. Marks
     /// nothing as allocated. Before a chunk is divided for records, `prepare` gets the number of
     /// records that all chunks then hold.
@@ -230,9 +112,26 @@ impl<M: Mem> Store<M> {
             return Ok(Some(part));
         }
         let search = || {
-            for number in layout::META_CHUNKS..self.chunk_count()? {
-                if let Some(part) = self.space_in(number, cut)? {
-                    live.store(cut.hint, number, Relaxed);
+            let chunks = self.chunk_count()?;
+            // From the last one on, and round: the next search does not pass these chunks again.
+            for from in [hint.min(chunks), layout::META_CHUNKS] {
+                let mut found = None;
+                self.search(spare::PARTS, from, chunks, |number, word| {
+                    if word & kind::HAS_PARTS == 0 {
+                        return Ok(ControlFlow::Continue(Spare::None));
+                    }
+                    if word & 0xffff != cut.kind | (cut.class as u64) << 8 {
+                        return Ok(ControlFlow::Continue(Spare::Some));
+                    }
+                    found = self.space_in(number, cut)?;
+                    if found.is_some() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    self.has_no_parts(number)?;
+                    Ok(ControlFlow::Continue(Spare::None))
+                })?;
+                if let Some(part) = found {
+                    live.store(cut.hint, part.chunk, Relaxed);
                     return Ok(Some(part));
                 }
             }
@@ -352,6 +251,7 @@ impl<M: Mem> Store<M> {
 
     pub(crate) fn clear_bit(&self, part: Allocation) -> Result<(), EngineError> {
         let (header, bit) = (self.chunk_header(part.chunk)?, 1 << (part.bit % 64));
+        self.may_have_parts(part.chunk)?;
         if header.fetch_and(chunk::BITS + part.bit / 64, !bit, Release) & bit != 0 {
             self.counts()?.fetch_add(part.count_word, 1, Relaxed);
         }
@@ -409,7 +309,7 @@ impl<M: Mem> Store<M> {
         let counts = self.counts()?;
         let free = counts.load(cut.count_word, Relaxed);
         counts.store(cut.count_word, free.saturating_sub(cut.count as u64), Relaxed);
-        self.hint_free(number)?;
+        self.hint_free(number, 1)?;
         self.set_chunk(number, kind::FREE, 0)?;
         Ok(true)
     }

@@ -57,19 +57,18 @@ impl ExtentLocation {
 impl<M: Mem> Store<M> {
     pub(crate) fn vacant(&self, len: usize) -> Result<ExtentLocation, EngineError> {
         let needed = len as u64 + extent::HEAD;
-        let full = || -> Result<EngineError, EngineError> {
-            Ok(EngineError::Full { needed, free: self.space()?.free })
-        };
+        // The caller makes space, or says how much is free.
+        let full = EngineError::Full { needed, free: 0 };
         if let Some(class) = EXTENT_CLASSES.iter().position(|size| *size as u64 >= needed) {
             let cut = SizeClass::extents(class);
             return match self.find_space(cut, |_| Ok(()))? {
                 Some(part) => Ok(ExtentLocation::Part(part, cut)),
-                None => Err(full()?),
+                None => Err(full),
             };
         }
         match self.free_span((len as u64).saturating_add(CHUNK_HEADER).div_ceil(CHUNK))? {
             Some((first, span)) => Ok(ExtentLocation::Run(first, span)),
-            None => Err(full()?),
+            None => Err(full),
         }
     }
 
@@ -136,7 +135,7 @@ impl<M: Mem> Store<M> {
     /// and the next sweep frees them. No journal entry is possible: the caller may be collecting a
     /// record, and that entry is in the journal.
     fn free_run_of(&self, first: u64, span: u64) -> Result<(), EngineError> {
-        self.hint_free(first)?;
+        self.hint_free(first, span)?;
         // The next search takes this run again, whose pages the system has already given, and not
         // fresh ones behind it.
         let live = self.live_mut()?;
@@ -250,12 +249,12 @@ impl<M: Mem> Store<M> {
         let chunks = self.chunk_count()?;
         if first >= layout::META_CHUNKS && first < chunks {
             let end = first.saturating_add(span);
+            self.hint_free(first, end.min(chunks).saturating_sub(first))?;
             for number in first..end.min(chunks) {
                 if matches!(self.chunk_kind(number)?.0, kind::RUN | kind::REST) {
                     self.set_chunk(number, kind::FREE, 0)?;
                 }
             }
-            self.hint_free(first)?;
         }
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(())

@@ -2,6 +2,9 @@
 //! values.
 
 pub(crate) mod data;
+mod spare;
+pub(crate) mod table;
+pub(crate) mod runs;
 pub mod chunks;
 pub mod usage;
 pub mod walk;

@@ -190,7 +190,7 @@ impl<M: Mem> Store<M> {
                 return Ok(room);
             }
         }
-        Err(self.full(layout::record_bytes(least) as u64)?)
+        Err(EngineError::Full { needed: layout::record_bytes(least) as u64, free: 0 })
     }
 
     /// Finds a free block for a name that is too long for its record.
@@ -201,7 +201,7 @@ impl<M: Mem> Store<M> {
                 return Ok(room);
             }
         }
-        Err(self.full(bytes as u64)?)
+        Err(EngineError::Full { needed: bytes as u64, free: 0 })
     }
 
     /// Returns the smallest class whose records hold so many bytes; `None` if none does.
