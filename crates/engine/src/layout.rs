@@ -507,6 +507,9 @@ pub mod kind {
 pub const RECORD_CLASSES: [usize; 16] =
     [32, 64, 128, 224, 320, 480, 736, 1088, 32, 64, 112, 192, 288, 448, 624, 960];
 
+/// The longest value that any record holds inline.
+pub const MOST_INLINE: usize = RECORD_CLASSES[7];
+
 /// How many sizes of records a region has.
 pub const RECORD_SIZES: usize = RECORD_CLASSES.len() / 2;
 
@@ -881,6 +884,7 @@ impl Meta {
     }
 }
 
+const _: () = assert!(MOST_INLINE >= RECORD_CLASSES[15], "no class is larger");
 const _: () = assert!(RECORD_SIZES.is_power_of_two(), "the bits of a class are masked");
 
 /// A word of the index: `fingerprint:24 | record:40`, the record as its offset in the region / 64.

@@ -291,13 +291,13 @@ impl<M: Mem> Store<M> {
         id: u64,
         into: &mut [u8],
     ) -> Option<usize> {
-        // Values in extents, and corrupt ones, are left to the slow path.
-        let copy = |desc: Desc, _, number: usize| {
+        // Corrupt values are left to the slow path.
+        let copy = |desc: Desc, slot, number: usize| {
             let len = usize::try_from(desc.len()).ok()?;
             // Lists and dictionaries are no bytes of the caller's.
             let packed = [Kind::List as u8, Kind::Dict as u8].contains(&desc.kind());
             if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE || packed {
-                return None;
+                return if packed { None } else { self.copy_of_extent(desc, slot, into) };
             }
             // As many words as the value has: that they lie in the slot is a check of its length.
             let words = place.data(number, 0, len.div_ceil(8))?;
@@ -308,6 +308,24 @@ impl<M: Mem> Store<M> {
             AttemptOutcome::Whole(len, _) => len,
             _ => None,
         }
+    }
+
+    /// Copies the bytes of a value that lies in an extent, as many as fit; returns the length of the
+    /// value. `None` if the value is left to the slow path: an ephemeral one, one with a table
+    /// between its chunks, and one that is not mapped yet.
+    #[inline(never)]
+    fn copy_of_extent(&self, desc: Desc, slot: M::Words<'_>, into: &mut [u8]) -> Option<usize> {
+        let len = usize::try_from(desc.len()).ok()?;
+        if desc.flags() != slot::EXTENT || desc.kind() == slot::TOMBSTONE {
+            return None;
+        }
+        let (at, capacity) = (slot.load(slot::DATA, Relaxed), slot.load(slot::DATA + 1, Relaxed));
+        if desc.len() > capacity || desc.len() > layout::until_table(at) {
+            return None;
+        }
+        let words = self.mem.mapped_words(at, len.div_ceil(8))?;
+        words.copy_to(into.get_mut(..len.min(into.len()))?);
+        Some(len)
     }
 
     /// Returns the unchecked description of the value, and its first word, if one attempt finds

@@ -162,12 +162,12 @@ impl<M: Mem> Store<M> {
             let span = self.run_len(number)?.min(chunks - number);
             return Ok((span > 0).then_some(ExtentLocation::Run(number, span)));
         }
-        let part = match at.checked_sub(extent::HEAD) {
-            Some(head) if found == kind::EXTENTS => self.allocation_at(head, kind::EXTENTS)?,
-            _ => None,
-        };
-        let Some(part) = part else { return Ok(None) };
-        let cut = SizeClass::extents(class);
+        // A part of a chunk of extents begins with a head.
+        if found != kind::EXTENTS || at % CHUNK < extent::HEAD {
+            return Ok(None);
+        }
+        let Some(cut) = SizeClass::of(found, class) else { return Ok(None) };
+        let Some(part) = cut.part_at(at - extent::HEAD) else { return Ok(None) };
         Ok(self.is_taken(part)?.then_some(ExtentLocation::Part(part, cut)))
     }
 

@@ -4,12 +4,12 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the write")]
 
 use crate::{
-    layout::{Desc, State, record, slot},
+    layout::{self, Desc, State, record, slot},
     mem::{Ordering::Relaxed, mapped::Mapped},
     record::read::Here,
     record::write::{RecordMut, Replaced, SlotMut},
     store::Store,
-    value::{Kind, Raw},
+    value::{Kind, Payload, Raw},
     version::{Expect, Wrote},
 };
 use mapvar_os::{Grip, WordsMut};
@@ -79,6 +79,10 @@ impl Store<Mapped> {
     pub fn try_write_here(&self, here: Here<'_>, id: u64, raw: &Raw<'_>) -> bool {
         // Ephemeral values take the slow path. This tells the compiler that the owner is 0.
         let raw = &Raw { owner: 0, ..*raw };
+        // A value for an extent would only be refused once the lock is taken.
+        if matches!(raw.payload, Payload::Bytes(bytes) if bytes.len() > layout::MOST_INLINE) {
+            return false;
+        }
         let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
         let wrote = self.write_in_state(record, id, state, raw, Expect::Any);
         self.unlock_here(grip, wrote)
