@@ -60,19 +60,30 @@ impl<T> NameTable<T> {
         name: &str,
         value: impl FnOnce() -> T,
     ) -> usize {
-        if let Some(number) = self.find(hash, name) {
-            return number;
-        }
         let number = self.entries.len();
+        // Before the search, which so ends at the place that the name takes.
         if (number + 1) * 2 > self.places.len() {
             self.places = vec![0; places_for(number + 1)];
             for (number, entry) in self.entries.iter().enumerate() {
                 take_place(&mut self.places, entry.hash, number);
             }
         }
+        let mask = self.places.len() - 1;
+        let mut at = start(hash, mask);
+        while let Some(taken) = self.places.get(at).and_then(|place| place.checked_sub(1)) {
+            let taken = taken as usize;
+            if self.entries.get(taken).is_some_and(|entry| entry.hash == hash)
+                && self.name(taken) == name
+            {
+                return taken;
+            }
+            at = (at + 1) & mask;
+        }
         self.text.push_str(name);
         self.entries.push(Entry { hash, end: self.text.len(), value: value() });
-        take_place(&mut self.places, hash, number);
+        if let Some(place) = self.places.get_mut(at) {
+            *place = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        }
         number
     }
 

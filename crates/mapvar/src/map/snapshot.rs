@@ -10,8 +10,9 @@ use crate::{
     plain::{Captured, Plain},
 };
 use mapvar_engine::{
-    error::EngineError, index::Query, mem::Mem, mem::Ordering::Acquire, record::read::Seen,
-    record::wait::Observed, value::OwnedValue, variable::named::AGAIN, version::Version,
+    error::EngineError, handle::Handle, index::Query, mem::Mem, mem::Ordering::Acquire,
+    record::read::Seen, record::wait::Observed, value::OwnedValue, variable::named::AGAIN,
+    version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
@@ -88,11 +89,13 @@ impl Stored {
             return Ok(None);
         }
         let births = store.births()?;
-        let (mut found, mut gone, mut unborn) =
+        let mut values = Values::new(names.len(), store.seed());
+        let (mut reads, mut gone, mut unborn) =
             (Vec::with_capacity(names.len()), Vec::new(), false);
         for name in names {
             let query = store.query(checked(name)?);
             let read = self.read_found(query)?;
+            reads.push(read.as_ref().map(Read::of));
             // A variable that is removed may come back without a birth, in the record that it has.
             if read.is_none() {
                 match store.find(query)? {
@@ -103,20 +106,21 @@ impl Stored {
                     None => unborn = true,
                 }
             }
-            found.push((query.hash, read));
+            // Moved to its place at once: the check below needs no value.
+            values.add(query.hash, name, self.value_of(read)?);
         }
         store.mem().fence(Acquire);
-        for (name, (_, found)) in names.iter().zip(&found) {
-            let same = match found {
+        for (name, read) in names.iter().zip(&reads) {
+            let same = match read {
                 None => true,
                 // A record keeps its name, and each write changes the version; the end of an
                 // ephemeral value does not.
-                Some(Found { handle, number, ephemeral: false, .. }) if !handle.atomic => {
+                Some(Read { handle, number, ephemeral: false }) if !handle.atomic => {
                     let read = Observed { id: handle.id, number: *number, removed: false };
                     store.is_unchanged(*handle, read)
                 }
-                Some(found) => self.resolve_versioned(name)?.is_some_and(|(handle, number)| {
-                    handle == found.handle && (number == found.number || handle.atomic)
+                Some(read) => self.resolve_versioned(name)?.is_some_and(|(handle, number)| {
+                    handle == read.handle && (number == read.number || handle.atomic)
                 }),
             };
             if !same {
@@ -129,7 +133,7 @@ impl Stored {
         {
             return Ok(None);
         }
-        self.values_of(names, found).map(Some)
+        Ok(Some(values))
     }
 
     /// Reads every variable while the records of the names are marked, so that no writer can change
@@ -184,6 +188,19 @@ impl Stored {
     }
 }
 
+/// The record and version of a value that was read.
+struct Read {
+    handle: Handle,
+    number: u64,
+    ephemeral: bool,
+}
+
+impl Read {
+    fn of(found: &Found) -> Self {
+        Self { handle: found.handle, number: found.number, ephemeral: found.ephemeral }
+    }
+}
+
 /// The values by name; `None` for variables that were absent.
 struct Values {
     table: NameTable<Option<(Captured, Version)>>,
@@ -217,13 +234,15 @@ impl Stored {
     ) -> Result<Values, EngineError> {
         let mut values = Values::new(names.len(), self.inner.store.seed());
         for (name, (hash, found)) in names.iter().zip(found) {
-            let found = found.map(|Found { handle, captured, number, .. }| {
-                let version = Version::from((handle.id, number));
-                self.captured_of(captured).map(|captured| (captured, version))
-            });
-            values.add(hash, name, found.transpose()?);
+            values.add(hash, name, self.value_of(found)?);
         }
         Ok(values)
+    }
+
+    #[inline]
+    fn value_of(&self, found: Option<Found>) -> Result<Option<(Captured, Version)>, EngineError> {
+        let Some(Found { handle, captured, number, .. }) = found else { return Ok(None) };
+        Ok(Some((self.captured_of(captured)?, Version::from((handle.id, number)))))
     }
 }
 

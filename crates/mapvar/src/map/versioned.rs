@@ -91,6 +91,7 @@ impl Stored {
     }
 
     /// As [`read_versioned`](Self::read_versioned), of a name that is checked and hashed.
+    #[inline]
     pub(crate) fn read_found(&self, query: Query<'_>) -> Result<Option<Found>, EngineError> {
         if let Some((handle, captured, number)) = self.inner.store.try_read_number(&query) {
             return Ok(Some(Found { handle, captured, number, ephemeral: false }));
