@@ -44,7 +44,10 @@ impl Captured {
     }
 
     pub(crate) fn decoded<T: DeserializeOwned>(&self) -> Result<T> {
-        codec::decode(self.clone().described()?)
+        match self.layout {
+            None => codec::decode(self.raw.clone()),
+            Some(_) => codec::decode(self.clone().described()?),
+        }
     }
 
     /// Returns the plain struct. Fails if the value is anything but one of this very layout.
