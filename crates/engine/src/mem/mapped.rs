@@ -203,6 +203,15 @@ impl Mapped {
         }
     }
 
+    /// Extends the view. Only what is added is said to be used in no order: the part that the file
+    /// had before may have to be read from the disk, where the system reads neighbors ahead.
+    fn lengthen(&self, len: usize) -> mapvar_os::Result<()> {
+        let before = self.view.len();
+        self.view.grow(len)?;
+        self.view.scatter(before..len);
+        Ok(())
+    }
+
     /// Publishes, for messages, that a thread is about to sleep on the wake word at `at`, until the
     /// returned guard is dropped. If another thread of the process has published its own, returns
     /// `None`.
@@ -392,7 +401,7 @@ impl Mem for Mapped {
     #[cold]
     fn reach(&self, bytes: u64) -> bool {
         let len = within(bytes);
-        len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
+        len <= self.view.len() || (bytes <= self.limit() && self.lengthen(len).is_ok())
     }
 
     #[cold]
@@ -401,7 +410,7 @@ impl Mem for Mapped {
             return None;
         }
         if bytes <= self.limit() {
-            return self.view.grow(within(bytes)).err().map(EngineError::Explained);
+            return self.lengthen(within(bytes)).err().map(EngineError::Explained);
         }
         let detail = format!(
             "it has grown to {bytes} bytes, and this process set aside {} of address space; open it \
@@ -421,7 +430,7 @@ impl Mem for Mapped {
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         self.section.grow(bytes)?;
-        Ok(self.view.grow(within(bytes))?)
+        Ok(self.lengthen(within(bytes))?)
     }
 
     fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), EngineError> {

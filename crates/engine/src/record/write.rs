@@ -127,10 +127,11 @@ impl<M: Mem> Store<M> {
         expect: Expect,
     ) -> Option<(Wrote, Replaced)> {
         let state = State(record.line()?.load(record::STATE, Relaxed));
-        self.write_in_state(record, id, state, raw, expect)
+        self.write_in_state(record, id, state, raw, expect, raw.kind == slot::TOMBSTONE)
     }
 
-    /// As [`write_record_locked`](Self::write_record_locked), for a caller that has loaded `state`.
+    /// As [`write_record_locked`](Self::write_record_locked), for a caller that has loaded `state`,
+    /// and knows whether `raw` is a tombstone.
     #[inline(always)]
     pub(crate) fn write_in_state<'a>(
         &'a self,
@@ -139,13 +140,13 @@ impl<M: Mem> Store<M> {
         state: State,
         raw: &Raw<'_>,
         expect: Expect,
+        removing: bool,
     ) -> Option<(Wrote, Replaced)> {
         let line = record.line()?;
         // The record may have been collected and reused since the caller found it.
         if line.load(record::ID, Acquire) != id {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
-        let removing = raw.kind == slot::TOMBSTONE;
         if (expect != Expect::Any || removing)
             && let Some(refused) = expect.refuses(state.version(), state.removed(), removing)
         {

@@ -73,8 +73,8 @@ const LONGEST: usize = 512;
 // No closures between lock and unlock: the compiler makes functions of them, with all arguments in
 // memory.
 impl Store<Mapped> {
-    /// As [`try_write_fast`](Self::try_write_fast), of the variable with this id; a removed variable
-    /// is set again.
+    /// As [`try_write_fast`](Self::try_write_fast), of the variable with this id. `raw` is no
+    /// tombstone.
     #[inline(always)]
     pub fn try_write_here(&self, here: Here<'_>, id: u64, raw: &Raw<'_>) -> bool {
         // Ephemeral values take the slow path. This tells the compiler that the owner is 0.
@@ -84,7 +84,7 @@ impl Store<Mapped> {
             return false;
         }
         let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
-        let wrote = self.write_in_state(record, id, state, raw, Expect::Any);
+        let wrote = self.write_in_state(record, id, state, raw, Expect::Any, false);
         self.unlock_here(grip, wrote)
     }
 
@@ -101,7 +101,7 @@ impl Store<Mapped> {
         let raw = &Raw::bytes(Kind::Plain, type_id, bytes);
         let Some((record, state, grip)) = self.try_lock_here(here) else { return false };
         let wrote = match struct_in(record, state, type_id, bytes.len()) {
-            Some(_) => self.write_in_state(record, id, state, raw, Expect::Any),
+            Some(_) => self.write_in_state(record, id, state, raw, Expect::Any, false),
             None => None,
         };
         self.unlock_here(grip, wrote)
@@ -129,14 +129,15 @@ impl Store<Mapped> {
                 let to = bytes.iter_mut().skip(from);
                 to.zip(part).for_each(|(to, from)| *to = *from);
                 let raw = &Raw::bytes(Kind::Plain, type_id, bytes);
-                self.write_in_state(record, id, state, raw, Expect::Any)
+                self.write_in_state(record, id, state, raw, Expect::Any, false)
             }
             None => None,
         };
         self.unlock_here(grip, wrote)
     }
 
-    /// Takes the record's lock, if that is free at once; returns its `state` too.
+    /// Takes the record's lock, if that is free at once; returns its `state` too. A removed variable
+    /// is left to the slow path, as it is then one more (see [`turns`](crate::record::turns)).
     #[inline(always)]
     fn try_lock_here<'a>(&self, here: Here<'a>) -> Option<(HereMut<'a>, State, Grip<'a>)> {
         if here.flag() {
@@ -146,6 +147,9 @@ impl Store<Mapped> {
         // A guess: so the processor need not wait for the lock before it knows which slot to fill.
         // What counts is the load under the lock.
         let guess = record.head().load(record::STATE, Relaxed);
+        if State(guess).removed() {
+            return None;
+        }
         // SYNC POINT S5.
         let grip = record.try_lock::<LOCK>(self.mem.locks())?;
         let right = record.head().load(record::STATE, Relaxed) == guess;

@@ -292,6 +292,17 @@ impl View {
         Ok(())
     }
 
+    /// Tells the system that the pages of this part of the view are read and written singly and in
+    /// no order, so that it neither reads others ahead nor writes them along (Linux; elsewhere it
+    /// has no effect).
+    #[doc(hidden)]
+    pub fn scatter(&self, range: Range<usize>) {
+        let lead = self.range.lead();
+        if range.end <= self.len() {
+            Imp::scatter(&self.mapping, lead + range.start, lead + range.end);
+        }
+    }
+
     /// Returns the offset of the range in the section.
     #[doc(hidden)]
     pub fn offset(&self) -> u64 {

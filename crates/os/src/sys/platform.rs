@@ -157,6 +157,10 @@ pub(crate) trait Platform {
     /// `reserved`. Any thread may call it at any time. A smaller `len` than before changes nothing.
     fn extend(section: &Self::Section, mapping: &Self::Mapping, len: usize) -> Result<()>;
 
+    /// Tells the system, if it can be told, that the pages of these bytes of a file are read and
+    /// written singly and in no order. The bytes lie within what `extend` has made accessible.
+    fn scatter(_mapping: &Self::Mapping, _from: usize, _to: usize) {}
+
     /// Returns the largest `len` that `extend` accepts.
     fn reserved(mapping: &Self::Mapping) -> usize;
 

@@ -137,6 +137,20 @@ impl Mapping {
         uninterrupted(|| unsafe { mm::msync(address, end - start, how) }).map_err(of_flush)
     }
 
+    /// Says that pages are used singly. Otherwise the kernel caches new ones in groups of up to two
+    /// megabytes (large folios), and one changed page brings its whole group to the disk.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn scatter(&self, from: usize, to: usize) {
+        let from = from - from % machine::page_size();
+        if from >= to || to > self.len {
+            return;
+        }
+        let address = self.address.as_ptr().wrapping_add(from).cast::<c_void>();
+        // SAFETY: `from..to` lies within the mapping (just checked), which lives as long as `self`.
+        // The advice changes no content and no access, only what is read ahead.
+        let _ = unsafe { mm::madvise(address, to - from, mm::Advice::Random) };
+    }
+
     pub(super) fn unmap(self) -> Result<()> {
         ManuallyDrop::new(self).end()
     }

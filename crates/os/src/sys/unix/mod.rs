@@ -155,6 +155,11 @@ impl Platform for Imp {
         Ok(())
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn scatter(mapping: &Self::Mapping, from: usize, to: usize) {
+        mapping.scatter(from, to);
+    }
+
     fn reserved(mapping: &Self::Mapping) -> usize {
         mapping.len()
     }
