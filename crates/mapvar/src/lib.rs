@@ -187,8 +187,8 @@ pub mod check {
     pub use crate::repair::{copy::Copied, salvage::Salvage};
     #[doc(inline)]
     pub use mapvar_engine::inspect::{
+        findings::{Check, Finding, Severity},
         survivors::Lost,
-        verify::{Check, Finding, Severity},
     };
 }
 

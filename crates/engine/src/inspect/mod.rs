@@ -1,6 +1,7 @@
 //! Read-only inspection of a region: no function here writes or takes a lock.
 
 pub mod parts;
+pub mod findings;
 pub mod verify;
 pub mod open;
 pub mod survivors;

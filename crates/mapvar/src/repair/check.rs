@@ -14,7 +14,7 @@ use crate::{
 use mapvar_engine::{
     error::EngineError,
     header::{HeaderError, Identity},
-    inspect::verify::{Check, Finding},
+    inspect::findings::{Check, Finding},
     layout::{header, identity},
     mem::Mem,
 };

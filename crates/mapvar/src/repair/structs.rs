@@ -8,7 +8,7 @@ use crate::{
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
-    inspect::verify::{Check, Finding},
+    inspect::findings::{Check, Finding},
     mem::Mem,
     record::read::Seen,
     store::Store,
