@@ -18,7 +18,7 @@ use mapvar_engine::{
         region_bytes, table_chunks,
     },
     index::Query,
-    inspect::{IsMessagePack, open::store_over, verify::Check},
+    inspect::{IsMessagePack, findings::Check, open::store_over},
     layout::{self, CHUNK, Meta, chunk, header, identity, kind, record, slot, superblock},
     mem::{
         Load, Mem,
