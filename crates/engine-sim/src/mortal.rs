@@ -381,6 +381,7 @@ impl Mem for Mortal {
             && words.load(seat::TOKEN, Ordering::Relaxed) != token
         {
             words.store(seat::PIN, 0, Ordering::SeqCst);
+            words.store(seat::TOKEN, 0, Ordering::SeqCst);
             seat_bits::lose(self, self.seat)?;
             words.store(seat::TOKEN, token, Ordering::SeqCst);
         }

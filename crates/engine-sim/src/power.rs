@@ -626,6 +626,7 @@ impl Mem for Power {
         let words = self.words_mut(at, seat::WORDS).ok_or(EngineError::ReadOnly)?;
         if words.load(seat::TOKEN, Ordering::SeqCst) != token {
             words.store(seat::PIN, 0, Ordering::SeqCst);
+            words.store(seat::TOKEN, 0, Ordering::SeqCst);
             seat_bits::lose(self, self.process)?;
             words.store(seat::TOKEN, token, Ordering::SeqCst);
         }

@@ -58,11 +58,14 @@ impl<M: Mem> Store<M> {
         self.hold_structure(self.mem.lock_now(live::LOCK_L))
     }
 
-    /// Completes the operation of an owner of L that died in it. Waits for no living owner.
+    /// Completes the operation of an owner of L or T that died in it. Waits for no living owner.
     pub fn finish_of_dead(&self) -> Result<(), EngineError> {
         if self.journal()?.load(journal::OPERATION, Acquire) != journal::NOTHING {
             // A living owner is about to finish it by itself.
             let _ = self.lock_structure_now();
+        }
+        if self.live()?.load(live::TSEQ, Acquire) & 1 == 1 {
+            let _ = self.hold_transactions(self.mem.lock_now(live::LOCK_T));
         }
         Ok(())
     }
@@ -168,8 +171,15 @@ impl<M: Mem> Store<M> {
         if self.mem.words_mut(live::AT, live::WORDS).is_none() {
             return Err(EngineError::ReadOnly);
         }
+        self.hold_transactions(self.mem.lock(live::LOCK_T))
+    }
+
+    fn hold_transactions(
+        &self,
+        taken: Result<Taken, Refused>,
+    ) -> Result<Transactions<'_, M>, EngineError> {
         // SYNC POINT S5, S13.
-        let _ = self.mem.lock(live::LOCK_T).map_err(EngineError::Lock)?;
+        let _ = taken.map_err(EngineError::Lock)?;
         let held = Transactions(self);
         self.replay_transaction()?;
         Ok(held)

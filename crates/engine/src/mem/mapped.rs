@@ -203,15 +203,6 @@ impl Mapped {
         }
     }
 
-    /// Extends the view. Only what is added is said to be used in no order: the part that the file
-    /// had before may have to be read from the disk, where the system reads neighbors ahead.
-    fn lengthen(&self, len: usize) -> mapvar_os::Result<()> {
-        let before = self.view.len();
-        self.view.grow(len)?;
-        self.view.scatter(before..len);
-        Ok(())
-    }
-
     /// Publishes, for messages, that a thread is about to sleep on the wake word at `at`, until the
     /// returned guard is dropped. If another thread of the process has published its own, returns
     /// `None`.
@@ -262,7 +253,10 @@ impl Mapped {
         // The predecessor's pin is cleared before the token is stored. Otherwise the old pin would
         // count as this process's and keep the extent from being freed.
         words.store(seat::PIN, 0, Ordering::SeqCst);
-        // So are the bits: they would say that this process is in a turn.
+        // So are the bits: they would say that this process is in a turn. The predecessor's token
+        // goes first. Otherwise its ephemeral values would count as those of a living process, and
+        // no bit would say that they may be gone.
+        words.store(seat::TOKEN, 0, Ordering::SeqCst);
         seat_bits::lose(self, number)?;
         let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(EngineError::ReadOnly)?;
         sleeping.store(0, 0, Ordering::Relaxed);
@@ -401,7 +395,7 @@ impl Mem for Mapped {
     #[cold]
     fn reach(&self, bytes: u64) -> bool {
         let len = within(bytes);
-        len <= self.view.len() || (bytes <= self.limit() && self.lengthen(len).is_ok())
+        len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
     }
 
     #[cold]
@@ -410,7 +404,7 @@ impl Mem for Mapped {
             return None;
         }
         if bytes <= self.limit() {
-            return self.lengthen(within(bytes)).err().map(EngineError::Explained);
+            return self.view.grow(within(bytes)).err().map(EngineError::Explained);
         }
         let detail = format!(
             "it has grown to {bytes} bytes, and this process set aside {} of address space; open it \
@@ -430,7 +424,12 @@ impl Mem for Mapped {
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         self.section.grow(bytes)?;
-        Ok(self.lengthen(within(bytes))?)
+        let before = self.view.len();
+        self.view.grow(within(bytes))?;
+        // Only what is added: the part that the file had before may have to be read from the disk,
+        // where the system reads neighbors ahead.
+        self.view.scatter(before..self.view.len());
+        Ok(())
     }
 
     fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), EngineError> {
@@ -443,6 +442,10 @@ impl Mem for Mapped {
 
     fn seat(&self) -> Result<u64, EngineError> {
         Ok(self.seated()?.token)
+    }
+
+    fn seat_taken(&self) -> Option<usize> {
+        self.sleeping.get().copied()
     }
 
     fn is_seat_taken(&self, number: usize) -> bool {

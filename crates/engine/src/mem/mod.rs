@@ -202,6 +202,11 @@ pub trait Mem: Send + Sync + 'static {
     /// # Errors
     /// All seats are taken.
     fn seat(&self) -> Result<u64, EngineError>;
+    /// Returns the number of this process's seat, if it has one. Takes none, and asks no system: for
+    /// a caller that owns a record's lock.
+    fn seat_taken(&self) -> Option<usize> {
+        self.seat().ok().map(|token| (token >> 56) as usize)
+    }
     /// Whether a living process has seat `number`.
     fn is_seat_taken(&self, number: usize) -> bool;
     /// As [`words`](Self::words), for reading and writing; `None` also if the region is mapped for

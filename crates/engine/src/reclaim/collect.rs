@@ -124,6 +124,9 @@ impl<M: Mem> Store<M> {
         let journal = self.journal()?;
         journal.store(journal::RECORD, at, Relaxed);
         journal.store(journal::BLOCK, block, Relaxed);
+        // It changes no count. Without this a successor would store that of an earlier insertion.
+        let born = self.live()?.load(live::BORN, Relaxed);
+        journal.store(journal::BORN, born, Relaxed);
         journal.store(journal::OPERATION, journal::INSERT, Release);
         line.store(record::ID, 0, Release);
         self.clear_bit(room)?;

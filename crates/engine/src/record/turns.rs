@@ -23,13 +23,12 @@ impl<M: Mem> Store<M> {
     pub(crate) fn begin_turn(&self) {
         let Some(words) = self.turns() else { return };
         self.turning.fetch_add(1, SeqCst);
-        let said = self.own_seat().is_some_and(|seat| {
+        if let Some(seat) = self.own_seat() {
             let (word, bit) = turns::turning(seat);
             // SYNC POINT S22. Before the publication. It changes the word also where another thread
             // of this process has set the bit, which that thread could be about to clear.
-            seat_bits::set(words, word, bit)
-        });
-        if !said {
+            seat_bits::set(words, word, bit);
+        } else {
             self.lose_count();
         }
     }
@@ -70,8 +69,8 @@ impl<M: Mem> Store<M> {
     pub(crate) fn note_owner(&self, token: u64) {
         let Some(words) = self.turns() else { return };
         let (word, bit) = turns::owning((token >> 56) as usize);
-        if words.load(word, Acquire) & bit == 0 && !seat_bits::set(words, word, bit) {
-            self.lose_count();
+        if words.load(word, Acquire) & bit == 0 {
+            seat_bits::set(words, word, bit);
         }
     }
 
@@ -98,8 +97,7 @@ impl<M: Mem> Store<M> {
     }
 
     fn own_seat(&self) -> Option<usize> {
-        let seat = (self.mem.seat().ok()? >> 56) as usize;
-        (seat < PARTICIPANT_SLOTS).then_some(seat)
+        self.mem.seat_taken().filter(|seat| *seat < PARTICIPANT_SLOTS)
     }
 
     /// Notes that the processes that had the seats before are gone. For a process that is alone in

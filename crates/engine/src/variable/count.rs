@@ -6,7 +6,7 @@ use crate::{
     mem::{
         Load, Mem,
         Ordering::{AcqRel, Acquire},
-        StoreWords as _,
+        StoreWords as _, seat_bits,
     },
     record::read::Seen,
     store::Store,
@@ -18,21 +18,27 @@ const TRIES: usize = 256;
 /// The words by which variables are counted, loaded in an order that counts each operation wholly or
 /// not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counted {
+pub(crate) struct Counted {
     seats: [u64; turns::WORDS],
     lost: u64,
     net: u64,
     born: u64,
+    transactions: u64,
+}
+
+/// What the words of the count say at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    Number(Counted),
+    /// An operation that changes the number is under way, or its process died in it.
+    Moving,
+    /// The words may be wrong until a walk corrects them.
+    Unsure,
 }
 
 impl Counted {
-    fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.born.wrapping_add(self.net) & turns::COUNT
-    }
-
-    /// Whether no process is in a turn, or has died in one.
-    fn is_settled(&self) -> bool {
-        self.lost == 0 && self.seats.iter().all(|word| word & turns::TURNING == 0)
     }
 }
 
@@ -40,49 +46,83 @@ impl<M: Mem> Store<M> {
     /// Returns the number of variables, without those of reserved names and those whose owner
     /// process is gone.
     ///
-    /// Its time does not depend on the map's size, except after a process died while it removed a
-    /// variable or owned an ephemeral one: then one count walks over all records and corrects the
-    /// number.
+    /// Its time does not depend on the map's size, but it asks the system once for each process that
+    /// ever set an ephemeral value. It walks over all records while a process is stopped in an
+    /// insertion, a removal or a transaction, and after one died in a removal or while it owned
+    /// ephemeral values: then a count that may write corrects the number.
     pub fn count(&self) -> Result<u64, EngineError> {
         for _ in 0..TRIES {
-            match self.count_now()? {
-                Some(number) => return Ok(number),
-                None => std::hint::spin_loop(),
+            match self.count_at_once()? {
+                Now::Number(counted) => return Ok(counted.number()),
+                Now::Moving => std::hint::spin_loop(),
+                Now::Unsure => break,
             }
         }
-        self.recount()
+        // A reader cannot, and walks.
+        let _ = self.finish_of_dead();
+        match self.count_at_once()? {
+            Now::Number(counted) => Ok(counted.number()),
+            Now::Moving | Now::Unsure => self.recount(),
+        }
     }
 
     /// Returns the number of variables, or `None` if an operation that changes it is under way, or
-    /// its process died in one.
+    /// the words of the count may be wrong.
     pub fn count_now(&self) -> Result<Option<u64>, EngineError> {
-        let Some(counted) = self.counted()?.filter(Counted::is_settled) else { return Ok(None) };
-        let owners = counted.seats.iter().enumerate();
-        let mut owners = owners.flat_map(|(word, bits)| turns::seats(word, *bits & 0xffff_ffff));
-        if owners.any(|seat| !self.mem.is_seat_taken(seat)) {
-            return Ok(None);
-        }
-        // More are not possible; a peer may have forged the words.
-        Ok(Some(counted.number()).filter(|number| *number <= self.most_records()))
+        Ok(self.settled_count()?.map(Counted::number))
     }
 
-    /// Loads the words of the count; `None` if they were changed meanwhile, or an insertion is under
-    /// way.
+    /// As [`count_now`](Self::count_now), with what it was made of: two that are equal enclose no
+    /// operation that changes the number.
+    pub(crate) fn settled_count(&self) -> Result<Option<Counted>, EngineError> {
+        match self.count_at_once()? {
+            Now::Number(counted) => Ok(Some(counted)),
+            Now::Moving | Now::Unsure => Ok(None),
+        }
+    }
+
+    fn count_at_once(&self) -> Result<Now, EngineError> {
+        let Some(counted) = self.counted()? else { return Ok(Now::Moving) };
+        if counted.lost != 0 {
+            return Ok(Now::Unsure);
+        }
+        if counted.seats.iter().any(|word| word & turns::TURNING != 0) {
+            return Ok(Now::Moving);
+        }
+        let owners = counted.seats.iter().enumerate();
+        let mut owners = owners.flat_map(|(word, bits)| turns::seats(word, *bits & 0xffff_ffff));
+        if owners.any(|seat| !seat_bits::is_owner_alive(&self.mem, seat)) {
+            return Ok(Now::Unsure);
+        }
+        // Again: an owner may have died before it was asked about, and its seat be another's now.
+        if counted.seats.iter().any(|word| word & 0xffff_ffff != 0)
+            && self.counted()? != Some(counted)
+        {
+            return Ok(Now::Moving);
+        }
+        // More are not possible; a peer may have forged the words.
+        let possible = counted.number() <= self.most_records();
+        Ok(if possible { Now::Number(counted) } else { Now::Unsure })
+    }
+
+    /// Loads the words of the count; `None` if they were changed meanwhile, or an insertion or a
+    /// transaction is under way.
     fn counted(&self) -> Result<Option<Counted>, EngineError> {
         let turns = self.mem.words(turns::AT, turns::WORDS).ok_or_else(|| outside(turns::AT))?;
         let journal = self.mem.words(journal::AT, journal::WORDS);
         let journal = journal.ok_or_else(|| outside(journal::AT))?;
-        // SYNC POINT S22. The seats first and last: a turn changes its seat's word before its
-        // publication and after its change of `NET`. The journal before `BORN`: an insertion ends
-        // there after it has changed `BORN`.
-        let seats = seats_of::<M>(turns);
         let live = self.live()?;
-        let lost = live.load(live::LOST, Acquire);
+        // SYNC POINT S22. The seats first and last, and with them what stands for a process without
+        // a seat: a turn changes its seat's word before its publication and after its change of
+        // `NET`. The journal before `BORN`: an insertion ends there after it has changed `BORN`.
+        let before = marks_of_turns::<M>(turns, live);
         let inserts = journal.load(journal::OPERATION, Acquire) == journal::INSERT;
         let net = live.load(live::NET, Acquire);
         let born = live.load(live::BORN, Acquire);
-        let same = seats_of::<M>(turns) == seats;
-        Ok((same && !inserts).then_some(Counted { seats, lost, net, born }))
+        let same = marks_of_turns::<M>(turns, live) == before;
+        let (seats, lost, transactions) = before;
+        let settled = same && !inserts && transactions & 1 == 0;
+        Ok(settled.then_some(Counted { seats, lost, net, born, transactions }))
     }
 
     /// Counts the variables by a walk, and corrects the words of the count if no operation changed
@@ -129,7 +169,7 @@ impl<M: Mem> Store<M> {
         for (word, (dead, bits)) in dead.iter_mut().zip(counted.seats).enumerate() {
             for seat in turns::seats(word, bits & 0xffff_ffff) {
                 let ((_, turning), (_, owning)) = (turns::turning(seat), turns::owning(seat));
-                if !self.mem.is_seat_taken(seat) {
+                if !seat_bits::is_owner_alive(&self.mem, seat) {
                     *dead |= bits & (turning | owning);
                 } else if bits & turning != 0 {
                     return None;
@@ -149,7 +189,9 @@ impl<M: Mem> Store<M> {
         // No insertion is under way, and no other process corrects.
         let _held = self.lock_structure_now()?;
         let (live, words) = (self.live_mut()?, self.turns().ok_or(EngineError::ReadOnly)?);
-        if self.counted()? != Some(*before) {
+        // A seat that was free before the walk may be another process's, whose values the walk has
+        // then taken for those of the dead.
+        if self.counted()? != Some(*before) || self.bits_of_dead(before) != Some(*dead) {
             return Ok(());
         }
         // A turn that begins from here on changes `NET` before this exchange, which then fails, or
@@ -176,6 +218,14 @@ impl<M: Mem> Store<M> {
     }
 }
 
-fn seats_of<M: Mem>(turns: M::Words<'_>) -> [u64; turns::WORDS] {
-    std::array::from_fn(|word| turns.load(word, Acquire))
+/// Returns the words of the seats, how many were lost, and the counter of transactions.
+fn marks_of_turns<M: Mem>(
+    turns: M::Words<'_>,
+    live: M::Words<'_>,
+) -> ([u64; turns::WORDS], u64, u64) {
+    (
+        std::array::from_fn(|word| turns.load(word, Acquire)),
+        live.load(live::LOST, Acquire),
+        live.load(live::TSEQ, Acquire),
+    )
 }

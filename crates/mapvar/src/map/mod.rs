@@ -302,9 +302,12 @@ impl Map {
         }
     }
 
-    /// Returns the number of variables. Its time does not grow with the number, except after the
-    /// death of a process that was removing a variable, or owned an ephemeral one: the next counts
-    /// read all variables, until one of them meets no other insertion or removal.
+    /// Returns the number of variables.
+    ///
+    /// Its time does not grow with the number, with these exceptions. While a process is stopped in
+    /// an insertion, a removal or a transaction, it reads all variables. After the death of a process
+    /// that was removing a variable, or owned an ephemeral one, it does so until a count by a handle
+    /// that may write meets no other insertion or removal.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).

@@ -5,16 +5,16 @@ use super::{caught, holds, model, process, set_thrice, structure, without};
 use crate::{
     check::{Body, Case},
     mem::{
-        Op::{Load, Swap},
+        Op::{Load, Store, Swap},
         Ways,
     },
     setup::{Got, Region, Vars, record},
-    words::On::Turns,
+    words::On::{Other, Turns},
 };
 use loom::thread;
 use mapvar_engine::{
     handle::Handle,
-    mem::Ordering::{Acquire, SeqCst},
+    mem::Ordering::{Acquire, Release, SeqCst},
     value::Raw,
     version::Wrote,
 };
@@ -140,6 +140,11 @@ pub fn cases() -> Vec<Case> {
             "count: a bit cleared without an ordering",
             &["COUNT"],
             turn(false, [&without(Swap, Turns, SeqCst), &whole]),
+        ),
+        caught(
+            "count: an insertion ends without an ordering",
+            &["COUNT"],
+            birth([&without(Store, Other, Release), &whole]),
         ),
         caught(
             "count: seats loaded without an ordering",

@@ -15,6 +15,7 @@ use super::{
 use crate::region::{LIMIT, Place, Region, at, proc_bytes};
 use mapvar::Map;
 use mapvar_harness::{figure, percentiles};
+use serde_bytes::Bytes;
 use std::{
     io,
     path::Path,
@@ -186,6 +187,12 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
         for name in ["held", "left", "right"] {
             map.set(name, 0_u64).map_err(other)?;
         }
+        // A map grows with what is set in it.
+        let filling = vec![7; 1 << 28];
+        for number in 0..touched.div_ceil(filling.len()) {
+            map.set(&format!("filling {number}"), Bytes::new(&filling)).map_err(other)?;
+        }
+        drop(filling);
         for held in Held::ALL {
             let (mut from_kill, mut from_end) = (Vec::new(), Vec::new());
             for _ in 0..count {

@@ -18,6 +18,7 @@ use crate::{
     layout::{self, journal, kind, live},
     mem::Mem,
     store::Store,
+    variable::count::Counted,
 };
 use mapvar_os::{Error, ErrorKind, machine};
 use std::{
@@ -51,7 +52,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             extents: HashMap::new(),
             journal: [0; journal::NEW + 1],
         };
-        let counted = store.count_now().ok().flatten();
+        let counted = store.settled_count().ok().flatten();
         pass.live();
         pass.journals();
         pass.table(late);
@@ -65,12 +66,12 @@ impl<'a, M: Mem> Pass<'a, M> {
         });
         pass.index(late);
         pass.owned(late);
-        if let Some(said) = counted
+        if let Some(said) = counted.map(Counted::number)
             && said != pass.variables
             // The damage of a variable would be told twice.
             && pass.faults == 0
             && !late()
-            && store.count_now().ok().flatten() == counted
+            && store.settled_count().ok().flatten() == counted
         {
             let what = format!("{said} variables are counted, and {} are there", pass.variables);
             let at = live::AT + live::BORN as u64 * 8;
