@@ -282,3 +282,34 @@ fn a_count_during_a_transaction() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// An insertion has taken its id before a snapshot begins, and publishes its variable during it.
+#[test]
+fn an_insertion_under_way_is_a_birth_once_it_is_published() {
+    let mut missed = Vec::new();
+    for step in 0.. {
+        let mut facts = facts(1 << 20, 0, false);
+        facts.region = 40 * CHUNK;
+        facts.max_size = 40 * CHUNK;
+        let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+        drop(formatted(shared.process(0), &facts));
+        let inserter = Store::new(shared.process(1), &facts).unwrap();
+        let (other, seen) = (Arc::clone(&shared), Arc::new(Mutex::new(None)));
+        let said = Arc::clone(&seen);
+        inserter.mem().before_step(step, false, move || {
+            let reader = Store::new(other.process(4), &facts).unwrap();
+            let births = reader.births_now().unwrap();
+            let absent = reader.find(reader.query(b"a")).unwrap().is_none();
+            *said.lock().unwrap() = absent.then_some(births);
+        });
+        put(&inserter, b"a");
+        if !inserter.mem().others_are_done() {
+            break;
+        }
+        let births = *seen.lock().unwrap();
+        if births.is_some_and(|births| inserter.is_without_birth_since(births).unwrap()) {
+            missed.push(step);
+        }
+    }
+    assert!(missed.is_empty(), "no birth is seen when it comes after step {missed:?}");
+}

@@ -35,6 +35,13 @@ pub struct Store<M> {
     pub(crate) turning: Private,
 }
 
+/// How many ids were given out, and the record of an insertion under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Births {
+    count: u64,
+    pending: Option<u64>,
+}
+
 impl<M: Mem> Store<M> {
     /// Makes the store of a region from its validated header.
     pub fn new(mem: M, facts: &Facts) -> Result<Self, EngineError> {
@@ -104,6 +111,28 @@ impl<M: Mem> Store<M> {
     /// Returns how many ids were ever given out, to variables and to chunks of records.
     pub fn births(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::BIRTHS, Acquire))
+    }
+
+    /// Returns what [`is_without_birth_since`](Self::is_without_birth_since) compares.
+    pub fn births_now(&self) -> Result<Births, EngineError> {
+        let count = self.births()?;
+        // After the count: an insertion that has taken its id before, and is not found here, has
+        // ended.
+        let words = self.mem.words(journal::AT, journal::WORDS);
+        let words = words.ok_or_else(|| outside(journal::AT))?;
+        let inserts = words.load(journal::OPERATION, Acquire) == journal::INSERT;
+        let record = words.load(journal::RECORD, Relaxed);
+        Ok(Births { count, pending: inserts.then_some(record) })
+    }
+
+    /// Whether no variable was inserted since. An insertion takes its id first, and may publish the
+    /// variable much later.
+    pub fn is_without_birth_since(&self, before: Births) -> Result<bool, EngineError> {
+        let unpublished = |at| {
+            let line = self.mem.words(at, record::LINE);
+            line.is_some_and(|line| line.load(record::ID, Acquire) == 0)
+        };
+        Ok(before.pending.is_none_or(unpublished) && self.births()? == before.count)
     }
 
     /// Returns the current index. The caller holds the structure lock, so no other process replaces

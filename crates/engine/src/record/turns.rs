@@ -54,6 +54,11 @@ impl<M: Mem> Store<M> {
             if self.turning.load(SeqCst) != 0 || found & bit == 0 {
                 return;
             }
+            // Carries what other threads of this process have added: a reader that finds the bit
+            // cleared finds their changes too.
+            if let Some(live) = self.mem.mapped_words_mut(live::AT, live::WORDS) {
+                live.fetch_add(live::NET, 0, AcqRel);
+            }
             // SYNC POINT S22. After the change of the count.
             let without = (found & !bit).wrapping_add(turns::STEP);
             if words.compare_exchange(word, found, without).is_ok() {

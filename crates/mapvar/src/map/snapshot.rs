@@ -88,7 +88,7 @@ impl Stored {
         if seen & 1 == 1 {
             return Ok(None);
         }
-        let births = store.births()?;
+        let births = store.births_now()?;
         let mut values = Values::new(names.len(), store.seed());
         let (mut reads, mut gone, mut unborn) =
             (Vec::with_capacity(names.len()), Vec::new(), false);
@@ -128,7 +128,7 @@ impl Stored {
             }
         }
         if !gone.iter().all(|(handle, observed)| store.is_unchanged(*handle, *observed))
-            || (unborn && store.births()? != births)
+            || (unborn && !store.is_without_birth_since(births)?)
             || store.transactions_seen()? != seen
         {
             return Ok(None);
@@ -151,7 +151,7 @@ impl Stored {
                 }
             }
             handles.retain(|handle| !handle.atomic);
-            let births = store.births()?;
+            let births = store.births_now()?;
             let found = store.with_all_marked(&handles, || {
                 let mut found = Vec::with_capacity(names.len());
                 for name in names {
@@ -178,7 +178,7 @@ impl Stored {
                     };
                     found.push((query.hash, read));
                 }
-                Ok((store.births()? == births).then_some(found))
+                Ok(store.is_without_birth_since(births)?.then_some(found))
             })?;
             if let Some(found) = found {
                 return self.values_of(names, found);
