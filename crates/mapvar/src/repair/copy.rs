@@ -7,7 +7,7 @@ use crate::{
     Map, Value, map::Body, map::snapshot::Snapshot, map::store_map::Stored, plain::description_of,
     repair::salvage::save, repair::structs::Judge, value::codec,
 };
-use mapvar_engine::{error::EngineError, value::OwnedValue};
+use mapvar_engine::{error::EngineError, store::Births, value::OwnedValue};
 use mapvar_os::{Error, ErrorKind, Result};
 
 const COPY: &str = "copy variable";
@@ -75,7 +75,7 @@ impl Map {
             let (names, mut lost) = self.readable()?;
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             let (seen, at_one_instant) = match self.snapshot(&all) {
-                Ok(seen) => (vec![seen], self.births()? == births),
+                Ok(seen) => (vec![seen], self.is_without_birth_since(births)?),
                 // A value may have become unreadable since its name was listed.
                 Err(error) if error.kind() == ErrorKind::Contended || is_of_a_value(&error) => {
                     (self.one_by_one(&all, &mut lost)?, false)
@@ -127,12 +127,21 @@ impl Map {
         error.during(COPY, format!("{name:?} of {object}"))
     }
 
-    fn births(&self) -> Result<u64> {
+    fn births(&self) -> Result<Option<Births>> {
         match &self.0 {
             Body::Store(map) => map
-                .run(|| map.inner.store.births())
+                .run(|| map.inner.store.births_now().map(Some))
                 .map_err(|trouble: EngineError| trouble.during("copy", map.object())),
-            Body::Gem(_) => Ok(0),
+            Body::Gem(_) => Ok(None),
+        }
+    }
+
+    fn is_without_birth_since(&self, births: Option<Births>) -> Result<bool> {
+        match (&self.0, births) {
+            (Body::Store(map), Some(births)) => map
+                .run(|| map.inner.store.is_without_birth_since(births))
+                .map_err(|trouble: EngineError| trouble.during("copy", map.object())),
+            _ => Ok(true),
         }
     }
 
