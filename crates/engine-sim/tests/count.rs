@@ -8,6 +8,7 @@
 )]
 
 use mapvar_engine::{
+    header::Facts,
     layout::{CHUNK, Table, journal, spare},
     mem::{Mem, Ordering::Relaxed, StoreWords},
     record::read::Seen,
@@ -20,6 +21,13 @@ use mapvar_engine_sim::{
     operations::{facts, formatted},
 };
 use std::sync::{Arc, Mutex};
+
+/// Returns the memory of 40 chunks, which may not grow, and what its header is to say.
+fn region(file: bool) -> (Arc<Shared>, Facts) {
+    let bytes = 40 * CHUNK;
+    let facts = Facts { region: bytes, max_size: bytes, ..facts(1 << 20, 0, file) };
+    (Shared::new(bytes as usize, bytes), facts)
+}
 
 fn put<M: Mem>(store: &Store<M>, name: &[u8]) {
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, b"1")).unwrap();
@@ -38,10 +46,7 @@ fn walked<M: Mem>(store: &Store<M>) -> u64 {
 
 /// A process dies while it frees a retired record, after a recovery, or after an insertion that died.
 fn retired(recovered: bool) -> Vec<String> {
-    let mut facts = facts(1 << 20, 0, true);
-    facts.region = 40 * CHUNK;
-    facts.max_size = 40 * CHUNK;
-    let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+    let (shared, facts) = region(true);
     let mut store = formatted(shared.process(0), &facts);
     for name in [&b"a"[..], b"b", b"c", b"gone"] {
         put(&store, name);
@@ -111,14 +116,11 @@ fn freeing_a_retired_record_after_a_dead_insertion() {
 
 struct World {
     shared: Arc<Shared>,
-    facts: mapvar_engine::header::Facts,
+    facts: Facts,
 }
 
 fn ephemeral_of_the_dead() -> World {
-    let mut facts = facts(1 << 20, 0, false);
-    facts.region = 40 * CHUNK;
-    facts.max_size = 40 * CHUNK;
-    let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+    let (shared, facts) = region(false);
     let store = formatted(shared.process(0), &facts);
     put(&store, b"a");
     let owner = Store::new(shared.process(1), &facts).unwrap();
@@ -214,10 +216,7 @@ fn a_turn_without_a_seat_during_a_count() {
     let mut wrong = Vec::new();
     'loads: for load in 0..200 {
         for death in 0..40 {
-            let mut facts = facts(1 << 20, 0, false);
-            facts.region = 40 * CHUNK;
-            facts.max_size = 40 * CHUNK;
-            let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+            let (shared, facts) = region(false);
             let store = formatted(shared.process(0), &facts);
             put(&store, b"x");
             let counter = Store::new(shared.process(4), &facts).unwrap();
@@ -249,10 +248,7 @@ fn a_turn_without_a_seat_during_a_count() {
 #[test]
 fn a_count_during_a_transaction() {
     use mapvar_engine::{commit::TxEntry, version::Expect};
-    let mut facts = facts(1 << 20, 0, false);
-    facts.region = 40 * CHUNK;
-    facts.max_size = 40 * CHUNK;
-    let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+    let (shared, facts) = region(false);
     let store = formatted(shared.process(0), &facts);
     put(&store, b"x");
     let start = shared.point();
@@ -288,10 +284,7 @@ fn a_count_during_a_transaction() {
 fn an_insertion_under_way_is_a_birth_once_it_is_published() {
     let mut missed = Vec::new();
     for step in 0.. {
-        let mut facts = facts(1 << 20, 0, false);
-        facts.region = 40 * CHUNK;
-        facts.max_size = 40 * CHUNK;
-        let shared = Shared::new((40 * CHUNK) as usize, facts.region);
+        let (shared, facts) = region(false);
         drop(formatted(shared.process(0), &facts));
         let inserter = Store::new(shared.process(1), &facts).unwrap();
         let (other, seen) = (Arc::clone(&shared), Arc::new(Mutex::new(None)));
