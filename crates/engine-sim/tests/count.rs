@@ -292,6 +292,8 @@ fn an_insertion_under_way_is_a_birth_once_it_is_published() {
         inserter.mem().before_step(step, false, move || {
             let reader = Store::new(other.process(4), &facts).unwrap();
             let births = reader.births_now().unwrap();
+            // The inserter may be stopped here for long.
+            assert!(reader.is_without_birth_since(births).unwrap(), "no birth at step {step}");
             let absent = reader.find(reader.query(b"a")).unwrap().is_none();
             *said.lock().unwrap() = absent.then_some(births);
         });
@@ -305,4 +307,37 @@ fn an_insertion_under_way_is_a_birth_once_it_is_published() {
         }
     }
     assert!(missed.is_empty(), "no birth is seen when it comes after step {missed:?}");
+}
+
+/// A dead process's insertion stays in the journal until somebody takes the structure lock.
+#[test]
+fn a_dead_insertion_is_no_birth() {
+    let (shared, facts) = region(false);
+    let store = formatted(shared.process(0), &facts);
+    put(&store, b"a");
+    assert!(store.remove(store.query(b"a")).unwrap());
+    drop(store);
+    let start = shared.point();
+    let mut seen = Vec::new();
+    // The insertion, then the collection of a removed variable, which is journalled as one.
+    for collects in [false, true] {
+        for step in 0.. {
+            shared.back_to(&start);
+            let dying = Store::new(shared.process(1), &facts).unwrap();
+            dying.mem().dies_at(step);
+            let end = to_its_end(|| match collects {
+                false => put(&dying, b"b"),
+                true => drop(dying.collect_all().unwrap()),
+            });
+            let reader = Store::new(shared.process(2), &facts).unwrap();
+            let births = reader.births_now().unwrap();
+            if !reader.is_without_birth_since(births).unwrap() {
+                seen.push((collects, step));
+            }
+            if end.is_some() {
+                break;
+            }
+        }
+    }
+    assert!(seen.is_empty(), "births that never were, (collects, died at step): {seen:?}");
 }

@@ -35,11 +35,17 @@ pub struct Store<M> {
     pub(crate) turning: Private,
 }
 
-/// How many ids were given out, and the record of an insertion under way.
+/// How many ids were given out, and what the record of an insertion under way had as its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Births {
     count: u64,
-    pending: Option<u64>,
+    pending: Option<Pending>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    record: u64,
+    id: u64,
 }
 
 impl<M: Mem> Store<M> {
@@ -121,18 +127,27 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words(journal::AT, journal::WORDS);
         let words = words.ok_or_else(|| outside(journal::AT))?;
         let inserts = words.load(journal::OPERATION, Acquire) == journal::INSERT;
-        let record = words.load(journal::RECORD, Relaxed);
-        Ok(Births { count, pending: inserts.then_some(record) })
+        // SYNC POINT S8. If it is the record of a later insertion, the one that this process has
+        // found under way has published its variable, and this process finds it.
+        let record = words.load(journal::RECORD, Acquire);
+        let pending = inserts.then(|| Pending { record, id: self.id_at(record) });
+        Ok(Births { count, pending })
     }
 
     /// Whether no variable was inserted since. An insertion takes its id first, and may publish the
-    /// variable much later.
+    /// variable much later, or never: a dead process leaves the journal as it is.
     pub fn is_without_birth_since(&self, before: Births) -> Result<bool, EngineError> {
-        let unpublished = |at| {
-            let line = self.mem.words(at, record::LINE);
-            line.is_some_and(|line| line.load(record::ID, Acquire) == 0)
+        let unpublished = |pending: Pending| {
+            let id = self.id_at(pending.record);
+            id == 0 || id == pending.id
         };
         Ok(before.pending.is_none_or(unpublished) && self.births()? == before.count)
+    }
+
+    /// Returns the id of the variable in the record; 0 for none.
+    fn id_at(&self, record: u64) -> u64 {
+        let line = self.mem.words(record, record::LINE);
+        line.map_or(0, |line| line.load(record::ID, Acquire))
     }
 
     /// Returns the current index. The caller holds the structure lock, so no other process replaces

@@ -18,7 +18,7 @@
 //! | S5 | `unlock` (Release) | `lock` (Acquire) | everything written under the lock |
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |
-//! | S8 | `operation.store(Release)` in the journal | `lock(L)`, which replays | the journal's other words |
+//! | S8 | `operation.store(Release)` in the journal, and `record.store(Release)` before it | `lock(L)`, which replays; both loads (Acquire) in `Store::births_now` | the journal's other words; the publication of the insertion before |
 //! | S9 | `fence(Release)` before a chunk or an extent is reused, in `index::rebuild`, `space::chunks`, `space::extents` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `record::read` | the earlier increment of `index_seq`; that the slot was invalidated |
 //! | S10 | `fetch_or` of a dirty bit in `record::write`, before the publication | the sweep of `durable::flush` | that a record is to be flushed |
 //! | S11 | `chunks.store(Release)` in `reclaim::grow` | `chunks.load(Acquire)` in `space::chunks` | the new chunks' tables |

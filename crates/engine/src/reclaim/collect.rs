@@ -51,7 +51,7 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         let journal = self.journal()?;
-        journal.store(journal::RECORD, handle.at, Relaxed);
+        journal.store(journal::RECORD, handle.at, Release);
         // SYNC POINT S8. Before the mark: a mark that no journal names would never be removed.
         journal.store(journal::OPERATION, journal::UNLINK, Release);
         match self.mem.mark(handle.lock(), Locks::MARK_L) {
@@ -122,7 +122,7 @@ impl<M: Mem> Store<M> {
         // Journalled as an insertion. Once the id is 0, the replay undoes it, which frees bit and
         // block.
         let journal = self.journal()?;
-        journal.store(journal::RECORD, at, Relaxed);
+        journal.store(journal::RECORD, at, Release);
         journal.store(journal::BLOCK, block, Relaxed);
         // It changes no count. Without this a successor would store that of an earlier insertion.
         let born = self.live()?.load(live::BORN, Relaxed);

@@ -5,7 +5,7 @@ use crate::{
     layout::{self, CHUNK, CHUNK_HEADER, extent, journal, kind, record},
     mem::{
         Load, Mem,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Release},
         StoreWords as _,
     },
     record::write::Replaced,
@@ -107,7 +107,7 @@ impl<M: Mem> Store<M> {
                 continue;
             }
             let journal = self.journal()?;
-            journal.store(journal::RECORD, handle.at, Relaxed);
+            journal.store(journal::RECORD, handle.at, Release);
             // The journal names the mark before it is set. Without that, a replay could not find
             // it. The entry of a collection serves here too: a replay collects only a removed
             // variable.

@@ -100,7 +100,8 @@ impl<M: Mem> Store<M> {
 
         // The journal before the bits: a death in between would leak the allocation.
         let journal = self.journal()?;
-        journal.store(journal::RECORD, room.at, Relaxed);
+        // SYNC POINT S8. A snapshot that finds this record has the former insertion's variable.
+        journal.store(journal::RECORD, room.at, Release);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
         let live = self.live_mut()?;
         let removed = raw.kind == slot::TOMBSTONE;
