@@ -325,9 +325,12 @@ fn a_dead_insertion_is_no_birth() {
             shared.back_to(&start);
             let dying = Store::new(shared.process(1), &facts).unwrap();
             dying.mem().dies_at(step);
-            let end = to_its_end(|| match collects {
-                false => put(&dying, b"b"),
-                true => drop(dying.collect_all().unwrap()),
+            let end = to_its_end(|| {
+                if collects {
+                    dying.collect_all().unwrap();
+                } else {
+                    put(&dying, b"b");
+                }
             });
             let reader = Store::new(shared.process(2), &facts).unwrap();
             let births = reader.births_now().unwrap();

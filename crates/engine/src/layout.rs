@@ -203,10 +203,10 @@ pub mod journal {
     pub const RUN: u64 = 4;
 }
 
-/// Counts of free space: hints, exact to within one for each death of an owner of L.
+/// Counts of free space: exact, unless [`DOUBTFUL`](room::DOUBTFUL) is set. Then they are hints.
 pub mod room {
     pub const AT: u64 = 0x1240;
-    pub const WORDS: usize = 21;
+    pub const WORDS: usize = 22;
     /// Free records in chunks of records, by size.
     pub const FREE: usize = 0;
     /// Records in all, free or not: the index has words for as many.
@@ -217,6 +217,8 @@ pub mod room {
     pub const LEFT: usize = 16;
     /// Free blocks in chunks of blocks, by class.
     pub const BLOCKS: usize = 17;
+    /// Not 0: an owner of L died, perhaps between a bit and its count.
+    pub const DOUBTFUL: usize = 21;
 }
 
 /// The journal of T: the transaction of its owner. Its entries lie apart, at [`marks::AT`].

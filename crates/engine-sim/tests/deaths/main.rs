@@ -199,6 +199,8 @@ impl World {
             .unwrap();
         let space = store.space().unwrap();
         assert_eq!(space.used, used, "{context}: {space:?}");
+        assert_eq!(space.used + space.free + space.overhead, space.region, "{context}: {space:?}");
+        assert_eq!(store.space().unwrap(), space, "{context}: by the counts, after a death");
         check_chunks(store, context);
         check_count(store, context);
     }

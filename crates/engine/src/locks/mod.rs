@@ -8,7 +8,7 @@ pub mod transaction;
 use crate::{
     error::EngineError,
     handle::Handle,
-    layout::{self, journal, live, seat},
+    layout::{self, journal, live, room, seat},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
@@ -74,9 +74,12 @@ impl<M: Mem> Store<M> {
         &self,
         taken: Result<Taken, Refused>,
     ) -> Result<Structure<'_, M>, EngineError> {
-        // SYNC POINT S5, S8. Whether the owner died is ignored: the replay decides.
-        let _ = taken.map_err(EngineError::Lock)?;
+        // SYNC POINT S5, S8.
+        let taken = taken.map_err(EngineError::Lock)?;
         let held = Structure(self);
+        if taken == Taken::Recovered {
+            self.counts()?.store(room::DOUBTFUL, 1, Release);
+        }
         // Always, and not only if the last owner died: the journal is the truth, the kernel's word
         // only a hint. The guard comes first: it unlocks L if the replay fails.
         self.replay()?;

@@ -5,7 +5,9 @@
 use crate::{
     error::EngineError,
     layout::{self, live, seat, sleeping},
-    mem::{Load, Mem, Ordering, StoreWords, alike_by_word, data_in, seat_bits, within},
+    mem::{
+        Load, Mem, Ordering, StoreWords, alike_by_word, data_in, next_data_in, seat_bits, within,
+    },
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Refused, Scope, Seat, Seats, Section, Taken, View, Words, WordsMut,
@@ -420,6 +422,10 @@ impl Mem for Mapped {
 
     fn data_from(&self, at: u64) -> Option<(u64, u64)> {
         data_in(&self.section, at, self.size())
+    }
+
+    fn next_data(&self, at: u64) -> Option<u64> {
+        next_data_in(&self.section, at, self.size())
     }
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {

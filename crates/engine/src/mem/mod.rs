@@ -189,6 +189,11 @@ pub trait Mem: Send + Sync + 'static {
     fn data_from(&self, at: u64) -> Option<(u64, u64)> {
         (at < self.size()).then(|| (at, self.size()))
     }
+    /// Returns the start of what [`data_from`](Self::data_from) returns. Takes no longer when much
+    /// data follows.
+    fn next_data(&self, at: u64) -> Option<u64> {
+        self.data_from(at).map(|(start, _)| start)
+    }
     /// Makes the region `bytes` long, with memory or disk behind all of it.
     ///
     /// # Errors
@@ -322,4 +327,10 @@ pub(crate) fn data_in(section: &Section, at: u64, mapped: u64) -> Option<(u64, u
             .map(|(from, to)| (from.max(at), to.min(mapped).max(from.max(at) + 1))),
         Err(_) => Some((at, mapped)),
     }
+}
+
+/// Returns the start of what [`data_in`] returns.
+pub(crate) fn next_data_in(section: &Section, at: u64, mapped: u64) -> Option<u64> {
+    let found = if at < mapped { section.next_data(at).unwrap_or(Some(at)) } else { None };
+    found.filter(|from| *from < mapped).map(|from| from.max(at))
 }

@@ -4,7 +4,7 @@
 use crate::{
     error::EngineError,
     layout::{self},
-    mem::{Load, Mem, Ordering, data_in, within},
+    mem::{Load, Mem, Ordering, data_in, next_data_in, within},
 };
 use mapvar_os::{Refused, Section, Taken, View, Words, WordsMut};
 
@@ -69,6 +69,10 @@ impl Mem for ReadOnly {
 
     fn data_from(&self, at: u64) -> Option<(u64, u64)> {
         data_in(&self.section, at, self.size())
+    }
+
+    fn next_data(&self, at: u64) -> Option<u64> {
+        next_data_in(&self.section, at, self.size())
     }
 
     fn seat(&self) -> Result<u64, EngineError> {

@@ -1,5 +1,6 @@
 //! Freeing space, and making more.
 
+pub mod usage;
 pub mod collect;
 pub mod sweep;
 pub mod grow;

@@ -40,7 +40,7 @@ pub struct SizeClass {
     /// The live word that hints in which chunk a search begins.
     hint: usize,
     /// The word that counts the free parts.
-    count_word: usize,
+    pub(crate) count_word: usize,
 }
 
 impl SizeClass {
@@ -106,6 +106,10 @@ impl SizeClass {
             bit,
             count_word: self.count_word,
         })
+    }
+
+    pub(crate) fn is_of_records(self) -> bool {
+        self.kind == kind::RECORDS
     }
 
     /// Returns the bytes of each part.
@@ -187,7 +191,7 @@ impl<M: Mem> Store<M> {
         self.mem.size() / layout::record_bytes(layout::classes(self.file).start) as u64
     }
 
-    fn counts(&self) -> Result<M::WordsMut<'_>, EngineError> {
+    pub(crate) fn counts(&self) -> Result<M::WordsMut<'_>, EngineError> {
         self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)
     }
 

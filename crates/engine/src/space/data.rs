@@ -10,10 +10,15 @@ use crate::{
     store::Store,
 };
 
+const PAGE: u64 = 4096;
+
 /// The ranges that may hold data, asked for one after the other, in ascending order.
 #[derive(Debug)]
 pub(crate) struct Data<'a, M> {
     mem: &'a M,
+    /// Whether each answer ends with a page. The system then looks for no end, which takes it time
+    /// for each page of data.
+    by_page: bool,
     /// The last answer: no data from `asked` to `start`, and data from there to `end`.
     asked: u64,
     start: u64,
@@ -22,14 +27,24 @@ pub(crate) struct Data<'a, M> {
 
 impl<'a, M: Mem> Data<'a, M> {
     pub(crate) fn of(mem: &'a M) -> Self {
-        Self { mem, asked: 0, start: 0, end: 0 }
+        Self { mem, by_page: false, asked: 0, start: 0, end: 0 }
+    }
+
+    /// For a walk over few pages of a long range: the table of chunks.
+    fn by_page(mem: &'a M) -> Self {
+        Self { by_page: true, ..Self::of(mem) }
     }
 
     /// Returns the first offset from `at` on that may hold data.
     pub(crate) fn at_or_after(&mut self, at: u64) -> Option<u64> {
         if !(self.asked..self.end).contains(&at) {
             // Without an answer, none follows for anything behind `at` either.
-            let (start, end) = self.mem.data_from(at).unwrap_or((u64::MAX, u64::MAX));
+            let found = if self.by_page {
+                self.mem.next_data(at).map(|start| (start, (start | (PAGE - 1)).saturating_add(1)))
+            } else {
+                self.mem.data_from(at)
+            };
+            let (start, end) = found.unwrap_or((u64::MAX, u64::MAX));
             (self.asked, self.start, self.end) = (at, start, end);
         }
         Some(self.start.max(at)).filter(|found| *found != u64::MAX)
@@ -98,7 +113,7 @@ impl<M: Mem> UsedChunks<'_, M> {
 impl<M: Mem> Store<M> {
     /// Returns what finds the chunks that are not zero, among the first `chunks`.
     pub(crate) fn used_chunks(&self, chunks: u64) -> UsedChunks<'_, M> {
-        let data = || Data::of(&self.mem);
-        UsedChunks { table: data(), content: data(), chunks: chunks.min(layout::MOST_CHUNKS) }
+        let (table, content) = (Data::by_page(&self.mem), Data::of(&self.mem));
+        UsedChunks { table, content, chunks: chunks.min(layout::MOST_CHUNKS) }
     }
 }

@@ -6,7 +6,6 @@ mod spare;
 pub(crate) mod table;
 pub(crate) mod runs;
 pub mod chunks;
-pub mod usage;
 pub mod walk;
 pub mod pin;
 pub mod extents;

@@ -158,6 +158,17 @@ impl Section {
             .map_err(|error| self.shared.with_context("find the data of", error))
     }
 
+    /// Returns the start of the range that [`data_from`](Self::data_from) returns. On Linux
+    /// `data_from` takes time for each page of that range; this does not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    #[doc(hidden)]
+    pub fn next_data(&self, at: u64) -> Result<Option<u64>> {
+        Imp::next_data(&self.shared.sys, at)
+            .map_err(|error| self.shared.with_context("find the data of", error))
+    }
+
     /// Extends the section to at least `size` bytes, for every process.
     ///
     /// The new bytes are zero. Memory or disk space is allocated for them, unless

@@ -85,6 +85,12 @@ pub(crate) trait Platform {
         Ok((at < end).then_some((at, end)))
     }
 
+    /// Returns the start of what [`data_from`](Self::data_from) returns. Takes no longer when much
+    /// data follows.
+    fn next_data(section: &Self::Section, at: u64) -> Result<Option<u64>> {
+        Ok(Self::data_from(section, at)?.map(|(start, _)| start))
+    }
+
     /// Makes the section at least `size` bytes long. Memory or disk backs all of it, and the new
     /// bytes are zero. After an error the section is as it was before, as far as the system allows.
     /// The handle must not be read-only.

@@ -106,6 +106,11 @@ impl Platform for Imp {
         section.data_from(at)
     }
 
+    #[cfg(target_os = "linux")]
+    fn next_data(section: &Self::Section, at: u64) -> Result<Option<u64>> {
+        section.next_data(at)
+    }
+
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
         grow::grow(section, options, size)
     }

@@ -211,22 +211,39 @@ impl Section {
     #[cfg(target_os = "linux")]
     pub(crate) fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {
         let end = self.size()?;
-        if at >= end {
-            return Ok(None);
+        let Some(start) = self.data_before(at, end) else { return Ok(None) };
+        if !self.knows_holes() {
+            return Ok(Some((start, end)));
         }
-        if !*self.knows_holes.get_or_init(|| knows_holes(self.fd())) {
-            return Ok(Some((at, end)));
-        }
-        // These calls move the position of the open file, which this crate never uses.
-        let start = match fs::seek(self.fd(), fs::SeekFrom::Data(at)) {
-            Ok(start) => start.max(at),
-            // No data follows.
-            Err(Errno::NXIO) => return Ok(None),
-            Err(_) => return Ok(Some((at, end))),
-        };
         let hole = fs::seek(self.fd(), fs::SeekFrom::Hole(start)).unwrap_or(end);
         // A file that another program changes at this moment may give an empty range.
-        Ok((start < end).then_some((start, if hole > start { hole.min(end) } else { end })))
+        Ok(Some((start, if hole > start { hole.min(end) } else { end })))
+    }
+
+    /// See [`crate::sys::Platform::next_data`].
+    #[cfg(target_os = "linux")]
+    pub(crate) fn next_data(&self, at: u64) -> Result<Option<u64>> {
+        Ok(self.data_before(at, self.size()?))
+    }
+
+    /// Returns the first offset from `at` on, and before `end`, that may hold data.
+    #[cfg(target_os = "linux")]
+    fn data_before(&self, at: u64, end: u64) -> Option<u64> {
+        if at >= end || !self.knows_holes() {
+            return (at < end).then_some(at);
+        }
+        // The call moves the position of the open file, which this crate never uses.
+        match fs::seek(self.fd(), fs::SeekFrom::Data(at)) {
+            Ok(start) => Some(start.max(at)).filter(|start| *start < end),
+            // No data follows.
+            Err(Errno::NXIO) => None,
+            Err(_) => Some(at),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn knows_holes(&self) -> bool {
+        *self.knows_holes.get_or_init(|| knows_holes(self.fd()))
     }
 
     /// See [`crate::sys::Platform::check_name`].
