@@ -184,8 +184,7 @@ pub trait Mem: Send + Sync + 'static {
     /// and its end; `None` if only zeros are mapped from there on.
     ///
     /// Only a walk that may miss what is written meanwhile uses it: recovery, which is alone with
-    /// the file, inspection, and a walk that lists variables. A flush or a sweep would lose what it
-    /// misses.
+    /// the file, inspection, and a walk over the records. A flush would lose what it misses.
     fn data_from(&self, at: u64) -> Option<(u64, u64)> {
         (at < self.size()).then(|| (at, self.size()))
     }

@@ -29,24 +29,9 @@ pub struct Cursor {
 const PATIENCE: u64 = 512;
 
 impl<M: Mem> Store<M> {
-    /// Walks over all records that have an id, in the order of their offsets, until `each` returns
-    /// false.
+    /// Walks over all records that have an id, as [`next_record`](Self::next_record) does, until
+    /// `each` returns false.
     pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), EngineError> {
-        let mut cursor = Cursor::default();
-        while let Some(handle) = self.next_record(&mut cursor)? {
-            if !each(handle) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`each_record`](Self::each_record), but leaves out the holes of a sparse file, as
-    /// [`next_record`](Self::next_record) does.
-    pub fn each_record_of_data(
-        &self,
-        mut each: impl FnMut(Handle) -> bool,
-    ) -> Result<(), EngineError> {
         let mut cursor = Cursor::default();
         while let Some(handle) = self.next_record(&mut cursor)? {
             if !each(handle) {

@@ -133,7 +133,7 @@ impl<M: Mem> Store<M> {
         // A process that lives ends its turn by itself.
         let dead = before.map(|counted| self.bits_of_dead(&counted));
         let (mut number, mut expired, mut trouble) = (0, false, None);
-        self.each_record_of_data(|handle| {
+        self.each_record(|handle| {
             match self.read(handle, |_| ()) {
                 // A variable whose value is damaged exists.
                 Ok(Seen::Value(..)) | Err(EngineError::Corrupt(..)) => {

@@ -93,7 +93,7 @@ pub(super) fn checked<M: Mem>(
     let mut judge = Judge::default();
     let (mut findings, mut more) = (Vec::new(), 0_u64);
     // An error of a record, or of the walk, is among the findings of the engine.
-    let _ = store.each_record_of_data(|handle| {
+    let _ = store.each_record(|handle| {
         if let Ok(Some(finding)) = finding(store, handle, &mut judge) {
             if findings.len() < MOST {
                 findings.push(finding);

@@ -285,7 +285,7 @@ impl Map {
         let mut names = Vec::new();
         let store = &map.inner.store;
         let list = || {
-            store.each_record_of_data(|handle| {
+            store.each_record(|handle| {
                 let name = store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
                 names.extend(name.and_then(|name| Some(name.strip_prefix(PREFIX)?.to_owned())));
                 true

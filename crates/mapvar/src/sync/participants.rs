@@ -140,7 +140,7 @@ impl Map {
 fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, EngineError> {
     let store = &map.inner.store;
     let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
-    store.each_record_of_data(|handle| {
+    store.each_record(|handle| {
         // The name is read first: `owner` returns `None` if the record has become another
         // variable's.
         let name = store.is_ephemeral(handle).then(|| store.name_of(handle.at)).flatten();

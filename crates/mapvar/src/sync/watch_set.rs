@@ -271,7 +271,7 @@ impl WatchSet {
         let store = &inner.store;
         match &self.scope {
             Scope::Names => self.note_all_found(0..self.watched.len())?,
-            Scope::Prefix(_) => store.each_record_of_data(|handle| {
+            Scope::Prefix(_) => store.each_record(|handle| {
                 // The record may have been another variable's when the watch looked last.
                 let known = self.by_record.get(&handle.at).and_then(|at| self.watched.get(*at));
                 let followed = known.and_then(|watched| watched.as_ref()?.handle);
