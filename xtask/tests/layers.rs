@@ -49,7 +49,9 @@ fn dependencies_point_one_way() {
 
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
-    for expected in [OS, MARSHAL, ENGINE, SIM, DERIVE, LIBRARY, "mapvar-cli", "mapvar-c"] {
+    for expected in
+        [OS, MARSHAL, ENGINE, SIM, DERIVE, LIBRARY, "mapvar-cli", "mapvar-c", "mapvar-bridge"]
+    {
         assert!(
             names.contains(&expected),
             "{expected} is not a member of the workspace: {names:?}"
@@ -131,6 +133,8 @@ fn unsafe_stays_in_mapvar_os() {
         "crates/derive/src/lib.rs",
         "crates/mapvar/src/lib.rs",
         "crates/cli/src/main.rs",
+        "crates/bridge/src/lib.rs",
+        "crates/bridge/src/main.rs",
     ] {
         let code = code_of(&root().join(file));
         assert!(code.contains("#![forbid(unsafe_code)]"), "{file}: no #![forbid(unsafe_code)]");
@@ -143,7 +147,9 @@ fn the_os_is_named_in_its_folders() {
     let of_the_command = root().join("crates/cli/src/system");
     let mut wrong = Vec::new();
     let mut seen_below_the_border = 0;
-    for krate in ["os", "marshal", "engine", "engine-sim", "derive", "mapvar", "cli", "capi"] {
+    for krate in
+        ["os", "marshal", "engine", "engine-sim", "derive", "mapvar", "cli", "capi", "bridge"]
+    {
         for file in sources(&root().join("crates").join(krate).join("src")) {
             let found = os_conditions(&code_of(&file));
             if file.starts_with(&border) {

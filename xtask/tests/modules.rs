@@ -19,7 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CRATES: [&str; 7] = ["os", "marshal", "engine", "engine-sim", "mapvar", "cli", "capi"];
+const CRATES: [&str; 8] =
+    ["os", "marshal", "engine", "engine-sim", "mapvar", "cli", "capi", "bridge"];
 
 /// Methods that the standard library has too, so that a call does not identify a file.
 const OF_STD: &[&str] = &[

@@ -1,0 +1,87 @@
+//! `mapvar-bridge run` and `mapvar-bridge once`
+
+use super::setting::runtime;
+use crate::{
+    config::Config,
+    engine::link::{self, Link},
+    failure::Failure,
+    mirror::{self, Running},
+    report,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+/// How long `once` may take.
+const ONCE: Duration = Duration::from_mins(1);
+/// How long the first connection may take before `run` says that it still tries.
+const FIRST: Duration = Duration::from_secs(5);
+/// The time for the server to hear that feeds end.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Mirrors until a signal comes.
+pub(super) fn until_interrupted(config: &Config) -> Result<bool, Failure> {
+    let interrupted = Arc::new(Notify::new());
+    let tell = Arc::clone(&interrupted);
+    let handled = ctrlc::set_handler(move || tell.notify_one());
+    handled.map_err(|error| Failure::usage(format!("signals: {error}")))?;
+    mirror::check_maps(config)?;
+    runtime()?.block_on(async {
+        let link = link::connect(&config.server, &config.node).await?;
+        let running = mirror::start(config, &link);
+        tokio::select! {
+            () = report::keep_up(config, &running) => {}
+            refused = refuse_old(link.clone()) => return Err(refused),
+            () = interrupted.notified() => {}
+        }
+        drop(running);
+        sleep(FAREWELL).await;
+        Ok(true)
+    })
+}
+
+/// Mirrors until all is equal.
+pub(super) fn once(config: &Config) -> Result<bool, Failure> {
+    mirror::check_maps(config)?;
+    runtime()?.block_on(async {
+        let link = link::connect(&config.server, &config.node).await?;
+        let running = mirror::start(config, &link);
+        let settled = async {
+            while !mirror::all_settled(&running) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let done = tokio::select! {
+            done = timeout(ONCE, settled) => done.map_err(|_| unsettled(&running)),
+            refused = refuse_old(link.clone()) => Err(refused),
+        };
+        drop(running);
+        sleep(FAREWELL).await;
+        done.map(|()| true)
+    })
+}
+
+fn unsettled(running: &[Running]) -> Failure {
+    let states = running.iter().map(|mirror| {
+        let figures = mirror.job.tally.read();
+        format!("{}: {}: {}", mirror.job.mirror.mapping.keys, figures.state.name(), figures.error)
+    });
+    Failure::server(states.collect::<Vec<_>>().join("; "))
+}
+
+/// Returns the error if the server is one that never works. Otherwise it never returns.
+async fn refuse_old(mut link: Link) -> Failure {
+    if timeout(FIRST, link.connected()).await.is_err() {
+        tracing::warn!("no connection yet; trying on");
+        link.connected().await;
+    }
+    match link.version() {
+        Err(old) => old,
+        Ok(version) => {
+            tracing::info!("nats-server {version}");
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the subcommands run in: standard output, and the runtime of tasks.
+
+use crate::failure::Failure;
+use std::io::Write as _;
+
+/// Prints to standard output.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // The reader closed its end, as in `mapvar-bridge rights … | head`.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the runtime on which the bridge's tasks run.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    Ok(runtime?)
+}

@@ -1,0 +1,134 @@
+//! Which variables of a map have changed: a thread that watches, and a set of names for the task.
+//!
+//! The set coalesces: a variable that changes a thousand times before it is sent is in it once.
+
+use mapvar::{Error, Map};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How long the thread waits before it checks whether it should end.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// The variables whose names begin so belong to the bridge, and do not travel.
+pub(crate) const OWN: &str = "mapvar.bridge";
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<Progress>,
+    wake: Notify,
+    stop: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    names: BTreeSet<String>,
+    /// The watch has begun, so no later change is missed.
+    watching: bool,
+    failed: Option<Error>,
+}
+
+/// A watch of a prefix. Dropping it ends the thread.
+#[derive(Debug)]
+pub(crate) struct Changes(Arc<Shared>);
+
+impl Changes {
+    /// Begins to watch, as soon as no other bridge mirrors the same prefix of the map.
+    pub(crate) fn of(map: &Map, prefix: &str) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        let (ours, map, prefix) = (Arc::clone(&shared), map.clone(), prefix.to_owned());
+        let thread = thread::Builder::new().name("changes".into()).spawn(move || {
+            if let Err(error) = ours.watch(&map, &prefix) {
+                ours.progress().failed = Some(error);
+                ours.wake.notify_one();
+            }
+        });
+        match thread {
+            Ok(_) => Ok(Self(shared)),
+            Err(cause) => {
+                let error = Error::new(mapvar::ErrorKind::NoSpace, "start thread", "changes");
+                Err(error.because(cause))
+            }
+        }
+    }
+
+    /// Waits until there may be something new.
+    pub(crate) async fn some(&self) {
+        self.0.wake.notified().await;
+    }
+
+    /// Whether the watch has begun.
+    ///
+    /// # Errors
+    /// The watch has failed.
+    pub(crate) fn is_watching(&self) -> Result<bool, Error> {
+        let mut progress = self.0.progress();
+        progress.failed.take().map_or(Ok(progress.watching), Err)
+    }
+
+    /// Takes the names of the variables that have changed.
+    pub(crate) fn take_names(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.0.progress().names)
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // A panic of the thread leaves names, which need no repair.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn watch(&self, map: &Map, prefix: &str) -> Result<(), Error> {
+        // Of two bridges of one map, the second waits until the first has ended.
+        let lock = map.lock(&format!("{OWN}/{prefix}"))?;
+        let _guard = loop {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            match lock.acquire_timeout(SLICE) {
+                Ok(guard) => break guard,
+                Err(error) if error.kind() == mapvar::ErrorKind::TimedOut => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let mut watch = map.watch_prefix(prefix)?;
+        self.progress().watching = true;
+        self.wake.notify_one();
+        while !self.is_stopped() {
+            match watch.recv_timeout(SLICE) {
+                Ok(Some(change)) => {
+                    if change.name().starts_with(OWN) {
+                        continue;
+                    }
+                    if self.progress().names.insert(change.name().to_owned()) {
+                        self.wake.notify_one();
+                    }
+                }
+                Ok(None) => {}
+                // One variable cannot be read; the watch goes on with the others.
+                Err(error) if error.operation() == "watch variable" => {
+                    tracing::warn!("{error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
