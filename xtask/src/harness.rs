@@ -2,7 +2,7 @@
 
 use crate::{
     fuzz, languages, machine,
-    process::{Done, Stop, cargo, command, run as run_program, worse},
+    process::{Done, Stop, cargo, command, read_output, run as run_program, worse},
     repo::{self, harness_manifest, harness_target},
     windows::{self, Bits, Windows, path_in_wine},
     wine10::Wine,
@@ -47,8 +47,20 @@ const INSTRUCTIONS: Program = Program { package: "mapvar-instructions", profile:
 const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
 /// The codec's assertions are part of this harness.
 const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
-const PROGRAMS: [Program; 10] =
-    [LOOM, POWER, DISKS, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, INSTRUCTIONS, GEM];
+const BRIDGE: Program = Program { package: "mapvar-bridge-harness", profile: RELEASE };
+const PROGRAMS: [Program; 11] = [
+    LOOM,
+    POWER,
+    DISKS,
+    FUZZ,
+    MARSHAL,
+    EVERY_INSTRUCTION,
+    STRESS,
+    HISTORIES,
+    INSTRUCTIONS,
+    GEM,
+    BRIDGE,
+];
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
 /// The programs that also run under Wine.
@@ -160,6 +172,13 @@ const TABLE: &[Harness] = &[
         subcommand: Some("gem"),
         run: gem,
         about: "[--short] [--seconds S]: beside a stand-in of the gem win32-mmap, under Wine too",
+    },
+    Harness {
+        name: "bridge",
+        program: BRIDGE,
+        subcommand: None,
+        run: bridge,
+        about: "[--short] [--minutes M] [--seed S]: three maps that mirror each other through real servers, under faults",
     },
     Harness {
         name: "marshal",
@@ -294,6 +313,32 @@ fn instructions(harness: &Harness, arguments: &[String]) -> Done {
 fn marshal(harness: &Harness, arguments: &[String]) -> Done {
     machine::need("ruby", &["ruby"])?;
     here(harness, arguments)
+}
+
+/// Runs `bridge` with Debian's servers. The bridge is built with the product, as its tests are:
+/// these builds share its many dependencies.
+fn bridge(harness: &Harness, arguments: &[String]) -> Done {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Stop::Skipped("the servers are Debian's".into()));
+    }
+    let servers = [nats_server("2.10")?, nats_server("newest")?];
+    let mut product = cargo();
+    product.args(["build", "--quiet", "--locked"]).args(repo::PRODUCT).args([repo::FEATURES]);
+    run_program(product.args(["--bin", "mapvar-bridge"]).current_dir(repo::root()))?;
+    let mut program = harness.program()?;
+    program.arg("--bridge").arg(repo::target().join("debug/mapvar-bridge"));
+    for server in servers {
+        program.arg("--server").arg(server);
+    }
+    run_program(program.args(arguments))
+}
+
+/// Returns the path of a server, which is fetched once.
+fn nats_server(version: &str) -> Done<PathBuf> {
+    let mut fetch = command(repo::root().join("ci/nats"));
+    fetch.arg(version).env("CARGO_TARGET_DIR", repo::target());
+    let path = read_output(&mut fetch)?;
+    Ok(PathBuf::from(path.lines().last().unwrap_or_default()))
 }
 
 /// Runs `disks`, which skips what is missing after the attempt to install it.

@@ -108,6 +108,7 @@ const STAGES: &[Stage] = &[
     stage("full", &["harness", "full"], "full disks, truncation, unbacked pages, limits"),
     stage("loom", &["harness", "loom"], "the engine in every order that its orderings allow"),
     stage("gem", &["harness", "gem"], "a minute beside a stand-in of the gem, and of ours"),
+    stage("bridge", &["harness", "bridge"], "10 minutes of faults between three bridged maps"),
     stage("soak", &["harness", "soak", "4"], "64 processes, 5 kills a second, 4 minutes"),
     stage("soak-wine", &["harness", "soak", "2", "--wine"], "8 processes under Wine, 2 minutes"),
     stage("others", &["harness", "others"], "other users, squatted names"),
