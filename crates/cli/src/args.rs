@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Locks(Locks),
     Unlock(Unlock),
     Who(Who),
+    Bridge(Bridge),
     /// Demonstrates two processes that exchange variables, by a name and through a file
     Demo,
     #[command(hide = true)]
@@ -612,6 +613,15 @@ impl Unlock {
             (map, words) => Err(miscounted("unlock", map, "LOCK", words)),
         }
     }
+}
+
+/// Mirrors variables on other machines, by the program mapvar-bridge; `mapvar bridge --help`
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Bridge {
+    /// Arguments of mapvar-bridge
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<std::ffi::OsString>,
 }
 
 /// The second process of the demonstration.

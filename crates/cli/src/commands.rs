@@ -29,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Locks(args) => read::locks::run(&args),
         Command::Unlock(args) => mend::unlock::run(&args),
         Command::Who(args) => read::who::run(&args),
+        Command::Bridge(args) => wait::bridge::run(&args),
         Command::Demo => demo::first(),
         Command::DemoPeer(args) => demo::second(&args),
     }

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod bridge;
 mod damage;
 mod demo;
 mod files;

@@ -6,3 +6,4 @@ pub(super) mod watch;
 pub(super) mod wait_for;
 pub(super) mod hold;
 pub(super) mod lock;
+pub(super) mod bridge;
