@@ -5,6 +5,7 @@ use std::{
     io,
     process::{Child, Command},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 static CHILDREN: Mutex<BTreeMap<u32, Child>> = Mutex::new(BTreeMap::new());
@@ -36,6 +37,19 @@ impl Running {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Running {
+    /// Returns the time that it has spent on processors, where the system shows it.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        // The name of the program, which may contain spaces, is in brackets.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 =
+            fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        // Linux counts in hundredths of a second.
+        Duration::from_millis(ticks * 10)
     }
 }
 

@@ -6,6 +6,8 @@ mod proxy;
 mod server;
 mod rig;
 mod round;
+mod refusals;
+mod figures;
 
 use clap::Parser;
 use mapvar_harness::{seed_of_clock, watchdog};
@@ -20,7 +22,7 @@ struct Options {
     /// A program nats-server; one round for each, and one that upgrades the first to the last
     #[arg(long, required = true)]
     server: Vec<PathBuf>,
-    /// Minutes of faults in all: 10, or 10 s with --short
+    /// Minutes of faults in all: 10, or 8 s with --short
     #[arg(long)]
     minutes: Option<f64>,
     /// Runs the smallest amount that still shows something
@@ -38,9 +40,22 @@ fn main() -> ExitCode {
     let options = Options::parse();
     println!("seed {}", options.seed);
     watchdog::watch(HANG, children::end_all);
-    let minutes = options.minutes.unwrap_or(if options.short { 1.0 / 6.0 } else { 10.0 });
+    let minutes = options.minutes.unwrap_or(if options.short { 8.0 / 60.0 } else { 10.0 });
     let faults = Duration::from_secs_f64(minutes * 60.0 / options.server.len() as f64);
     for (at, server) in options.server.iter().enumerate() {
+        let last = at + 1 == options.server.len();
+        let mut done = Ok(());
+        if last || !options.short {
+            done = refusals::run(&options.bridge, server);
+        }
+        if !options.short {
+            done = done.and_then(|()| figures::run(&options.bridge, server));
+        }
+        if let Err(wrong) = done {
+            println!("WRONG: {}: {wrong}", server.display());
+            children::end_all();
+            return ExitCode::FAILURE;
+        }
         // The first server is also the one to be upgraded, in the middle of its round.
         let newer = options.server.last().filter(|_| at == 0 && options.server.len() > 1);
         let plan = round::Plan {

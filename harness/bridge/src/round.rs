@@ -36,10 +36,13 @@ struct Round {
     random: Random,
     stores: u64,
     counts: [u64; 7],
+    deck: Vec<usize>,
     /// How long it took until all were equal, after a fault of the server and after another one.
     took: [Vec<Duration>; 2],
 }
 
+/// Faults by their numbers, which are drawn without putting back: a short run has all of them.
+const DECK: [usize; 10] = [0, 0, 0, 1, 2, 3, 4, 5, 6, 6];
 const FAULTS: [&str; 7] =
     ["bridge kills", "restarts", "lost stores", "delays", "stalls", "cuts", "half-opens"];
 
@@ -68,7 +71,8 @@ fn run_in(plan: &Plan, folder: &Folder) -> Result<(), String> {
     let rigs = rigs.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let random = Random::new(plan.seed);
     let took = [Vec::new(), Vec::new()];
-    let mut round = Round { rigs, server, random, stores: 0, counts: [0; 7], took };
+    let mut round =
+        Round { rigs, server, random, stores: 0, counts: [0; 7], deck: Vec::new(), took };
     round.write_and_check(Duration::from_millis(300))?;
     round.become_equal("before the first fault")?;
     let memory = round.memory();
@@ -97,6 +101,9 @@ fn run_in(plan: &Plan, folder: &Folder) -> Result<(), String> {
         ),
         ("bridges: equal after another fault", Duration::from_secs(1), round.took[0].clone()),
     ] {
+        if took.is_empty() {
+            continue;
+        }
         took.sort_unstable();
         let [half, .., most] = percentiles(&took);
         let missed = if most > goal { ", MISSED" } else { "" };
@@ -117,15 +124,11 @@ impl Round {
     fn fault(&mut self) -> std::io::Result<Result<(), String>> {
         let rig = self.random.below(3) as usize;
         let time = Duration::from_millis(50 + self.random.below(450));
-        let fault = match self.random.below(16) {
-            0..=5 => 0,
-            6 => 1,
-            7 => 2,
-            8 | 9 => 3,
-            10 | 11 => 4,
-            12 | 13 => 5,
-            _ => 6,
-        };
+        if self.deck.is_empty() {
+            self.deck = DECK.to_vec();
+        }
+        let card = self.random.below(self.deck.len() as u64) as usize;
+        let fault = self.deck.swap_remove(card);
         watchdog::doing(FAULTS[fault]);
         self.counts[fault] += 1;
         match fault {

@@ -28,23 +28,37 @@ pub struct Server {
     monitor: SocketAddr,
     store: PathBuf,
     log: PathBuf,
+    /// A file with users.
+    configuration: Option<PathBuf>,
     running: Option<Running>,
 }
 
 impl Server {
     /// Starts a server. Its bucket is in files, so that a killed server can find it again.
     pub fn start(program: &Path, folder: &Path) -> io::Result<Self> {
-        let mut server = Self {
+        let mut server = Self::new(program, folder, None)?;
+        server.run()?;
+        server.make_bucket()?;
+        Ok(server)
+    }
+
+    /// Starts a server with this configuration, and without a bucket.
+    pub fn start_with(program: &Path, folder: &Path, configuration: &Path) -> io::Result<Self> {
+        let mut server = Self::new(program, folder, Some(configuration.into()))?;
+        server.run()?;
+        Ok(server)
+    }
+
+    fn new(program: &Path, folder: &Path, configuration: Option<PathBuf>) -> io::Result<Self> {
+        Ok(Self {
             program: program.into(),
             address: free_address()?,
             monitor: free_address()?,
             store: folder.join("store-0"),
             log: folder.join("server.log"),
+            configuration,
             running: None,
-        };
-        server.run()?;
-        server.make_bucket()?;
-        Ok(server)
+        })
     }
 
     /// Starts it again with what is in its store.
@@ -54,6 +68,9 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.args(["-js", "-a", "127.0.0.1", "-p", &self.address.port().to_string()]);
         command.args(["-m", &self.monitor.port().to_string(), "-sd"]).arg(&self.store);
+        if let Some(file) = &self.configuration {
+            command.arg("-c").arg(file);
+        }
         command.stdin(Stdio::null()).stdout(log()?).stderr(log()?);
         let running = Running::start(&mut command)?;
         while TcpStream::connect(self.address).is_err() || self.consumers().is_err() {
