@@ -8,7 +8,7 @@ use crate::{
     failure::Failure,
 };
 use clap::{Args, Parser, Subcommand, ValueHint};
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,11 +54,33 @@ pub(crate) enum Command {
     Unit(Unit),
 }
 
+/// What a configuration file says instead.
+const OTHERS: [&str; 18] = [
+    "metrics",
+    "map",
+    "file",
+    "global",
+    "server",
+    "bucket",
+    "node",
+    "out",
+    "into",
+    "max_rate",
+    "max_vars",
+    "creds_file",
+    "nkey_file",
+    "user",
+    "password_file",
+    "ca_file",
+    "cert_file",
+    "key_file",
+];
+
 /// The configuration: a file, or flags for one map.
 #[derive(Args, Debug)]
 pub(crate) struct Setup {
-    /// The configuration in TOML; then no other argument
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, exclusive = true)]
+    /// The configuration in TOML; then no other option, but for --verbose and --quiet
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = OTHERS)]
     pub(crate) config: Option<PathBuf>,
 
     /// NAME of the map
@@ -100,6 +122,10 @@ pub(crate) struct Setup {
     /// The most variables of each --in
     #[arg(long, value_name = "N", default_value_t = MAX_VARS)]
     max_vars: usize,
+
+    /// Serve the figures as text for Prometheus at this address, which is one of this machine
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
 
     /// File with the credentials (JWT and seed)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -226,6 +252,35 @@ impl Setup {
             cert_file: self.cert_file,
             key_file: self.key_file,
         };
-        Config { node, server, mirrors }.checked()
+        Config { node, server, mirrors, metrics: self.metrics }.checked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn a_file_replaces_the_flags() {
+        Cli::command().debug_assert();
+        let taken = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(taken("mapvar-bridge run --config a.toml -q"));
+        assert!(!taken("mapvar-bridge run --config a.toml --user me"));
+        assert!(!taken("mapvar-bridge run sim --config a.toml"));
+    }
+
+    #[test]
+    fn flags_name_the_mirrors_of_one_map() {
+        let line = "mapvar-bridge run sim --server nats://hub --node a --out x. --in b.=peer.";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+        let Command::Run(setup) = cli.command else { panic!("another command") };
+        let config = setup.read().expect("a configuration");
+        let found: Vec<(&str, &str)> = config
+            .mirrors
+            .iter()
+            .map(|mirror| (&*mirror.mapping.keys, &*mirror.mapping.names))
+            .collect();
+        assert_eq!(found, [("a.x.", "x."), ("b.", "peer.")]);
     }
 }

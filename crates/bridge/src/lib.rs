@@ -12,6 +12,7 @@ mod table;
 mod engine;
 mod mirror;
 mod report;
+mod metrics;
 mod args;
 mod commands;
 

@@ -52,6 +52,7 @@ mod tests {
         let into = Direction::In { max_vars: 1, max_bytes: 1 };
         let config = Config {
             node: "a".into(),
+            metrics: None,
             server: Server { bucket: "sim".into(), ..Server::default() },
             mirrors: vec![
                 mirror(out_mapping("a", "x.", false), Direction::Out { max_rate: 1 }),

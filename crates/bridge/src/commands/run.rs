@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     engine::link::{self, Link},
     failure::Failure,
+    metrics,
     mirror::{self, Running},
     report,
 };
@@ -34,6 +35,7 @@ pub(super) fn until_interrupted(config: &Config) -> Result<bool, Failure> {
         tokio::select! {
             () = report::keep_up(config, &running) => {}
             refused = refuse_old(link.clone()) => return Err(refused),
+            failed = serve(config, &running) => return Err(failed),
             () = interrupted.notified() => {}
         }
         drop(running);
@@ -69,6 +71,14 @@ fn unsettled(running: &[Running]) -> Failure {
         format!("{}: {}: {}", mirror.job.mirror.mapping.keys, figures.state.name(), figures.error)
     });
     Failure::server(states.collect::<Vec<_>>().join("; "))
+}
+
+/// Serves the figures, if the configuration says so. It returns only if it cannot.
+async fn serve(config: &Config, running: &[Running]) -> Failure {
+    match config.metrics {
+        Some(address) => metrics::serve(address, running).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns the error if the server is one that never works. Otherwise it never returns.

@@ -6,12 +6,17 @@ use super::{
 };
 use crate::failure::Failure;
 use serde::Deserialize;
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     node: String,
+    metrics: Option<SocketAddr>,
     server: ServerTable,
     #[serde(default)]
     mirror: Vec<MirrorTable>,
@@ -81,7 +86,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Failure> {
         cert_file,
         key_file,
     };
-    Config { node, server, mirrors }.checked()
+    Config { node, server, mirrors, metrics: document.metrics }.checked()
 }
 
 impl MirrorTable {

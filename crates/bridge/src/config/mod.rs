@@ -7,7 +7,7 @@ use crate::{
     names::{self, Mapping},
 };
 use mapvar::{Map, MapOptions, Scope};
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Everything that `run` needs.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Config {
     pub(crate) node: String,
     pub(crate) server: Server,
     pub(crate) mirrors: Vec<Mirror>,
+    /// Where the figures are served.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// The server and how to authenticate. Secrets are in files, or in the environment.
@@ -109,6 +111,11 @@ impl Config {
         if self.server.urls.iter().any(|url| url.contains('@')) {
             return Err(Failure::usage(
                 "server URL: it contains credentials, which others could see; use a file",
+            ));
+        }
+        if self.metrics.is_some_and(|address| !address.ip().is_loopback()) {
+            return Err(Failure::usage(
+                "metrics: use an address of this machine, as 127.0.0.1:9464",
             ));
         }
         if self.mirrors.is_empty() {

@@ -34,6 +34,10 @@ fn what_makes_no_sense_is_refused() {
     assert!(mirror("speed = 1").contains("speed"));
     assert!(mirror("").contains("either"));
     assert!(refused("").contains("no mirror"));
+    assert!(
+        parse(&format!("metrics = \"0.0.0.0:1\"\n{SERVER}"))
+            .is_err_and(|error| { error.to_string().contains("address of this machine") })
+    );
     let two = |one: &str, two: &str| {
         refused(&format!("[[mirror]]\nmap = \"s\"\n{one}\n[[mirror]]\nmap = \"s\"\n{two}\n"))
     };
