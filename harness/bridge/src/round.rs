@@ -41,7 +41,7 @@ struct Round {
     took: [Vec<Duration>; 2],
 }
 
-/// Faults by their numbers, which are drawn without putting back: a short run has all of them.
+/// Faults by their numbers, drawn without putting back, so that a short run has most of them.
 const DECK: [usize; 10] = [0, 0, 0, 1, 2, 3, 4, 5, 6, 6];
 const FAULTS: [&str; 7] =
     ["bridge kills", "restarts", "lost stores", "delays", "stalls", "cuts", "half-opens"];

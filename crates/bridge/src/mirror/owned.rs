@@ -118,7 +118,8 @@ impl Mirror<'_> {
         let mut answers: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
         let mut renewal = interval(RENEWAL);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewing = false;
+        // Whether a statement is under way, and whether the bucket has one that says "whole".
+        let (mut renewing, mut stated) = (false, false);
         loop {
             tokio::select! {
                 told = feed.next() => match told? {
@@ -133,7 +134,9 @@ impl Mirror<'_> {
                 },
                 Some(answer) = answers.next() => match answer {
                     Answer::Put(generation, name, done) => self.answered(generation, &name, done),
-                    Answer::Renewed(Ok(new)) => (renewing, seq) = (false, new),
+                    Answer::Renewed(Ok(new)) => {
+                        (renewing, seq, stated) = (false, new, statement.whole);
+                    }
                     Answer::Renewed(Err(PutError::Changed)) => {
                         return Err(Lost("another bridge claims the prefix".into()).into());
                     }
@@ -161,15 +164,10 @@ impl Mirror<'_> {
                     put.send(link).map(move |done| Answer::Put(generation, name, done)).boxed(),
                 );
             }
-            if self.table.is_whole() {
-                self.job.tally.enter(if statement.whole {
-                    State::Live
-                } else {
-                    State::Reconciling
-                });
-                if !statement.whole && !renewing {
-                    renewal.reset_immediately();
-                }
+            if stated {
+                self.job.tally.enter(State::Live);
+            } else if self.table.is_whole() && !renewing {
+                renewal.reset_immediately();
             }
             self.job.tally.count(|figures| figures.variables = self.table.len() as u64);
         }
