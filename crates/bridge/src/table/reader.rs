@@ -88,15 +88,21 @@ impl Reader {
         bytes: Option<u64>,
     ) -> Verdict {
         let new = !self.entries.contains_key(name);
+        if new && self.entries.len() >= self.limits.vars.saturating_mul(2) {
+            // The stamps of removed variables, which only serve to recognize puts that were delayed.
+            self.entries.retain(|_, seen| seen.present);
+        }
         if new && (bytes.is_none() || self.is_full(bytes.unwrap_or(0))) {
             return if bytes.is_none() { Verdict::Old } else { Verdict::Refused };
         }
         let room = self.limits.bytes.saturating_sub(self.bytes);
         let full = self.present >= self.limits.vars;
         let seen = self.entries.entry(name.to_owned()).or_default();
-        seen.told = self.generation;
         // A put that was delayed comes after a newer one.
         let delayed = by.is_some() && by < seen.stamp;
+        // After a delayed deletion the engine has nothing of the variable. If the owner has it, a put
+        // follows; if not, the owner has nothing to delete, and its next statement removes it here.
+        seen.told = if delayed && bytes.is_none() { 0 } else { self.generation };
         if seq <= seen.seq || delayed {
             return Verdict::Old;
         }
@@ -118,9 +124,6 @@ impl Reader {
     /// The feed has told all that the engine holds. Returns the variables to remove.
     pub(crate) fn loaded(&mut self) -> Vec<String> {
         self.live = true;
-        // Deletions that the engine does not remember either.
-        let generation = self.generation;
-        self.entries.retain(|_, seen| seen.present || seen.told == generation);
         let whole = std::mem::take(&mut self.whole);
         whole.iter().flat_map(|prefix| self.sweep(prefix)).collect()
     }
@@ -154,9 +157,7 @@ impl Reader {
     }
 
     fn is_full(&self, more: u64) -> bool {
-        self.present >= self.limits.vars
-            || self.entries.len() >= self.limits.vars.saturating_mul(2)
-            || self.bytes.saturating_add(more) > self.limits.bytes
+        self.present >= self.limits.vars || self.bytes.saturating_add(more) > self.limits.bytes
     }
 
     fn sweep(&mut self, prefix: &str) -> Vec<String> {

@@ -200,6 +200,7 @@ impl World {
         while let Some(put) = self.delayed.pop() {
             self.store(Some(put.name), put.value, Some(put.by));
         }
+        let mut renewed = false;
         for _ in 0..ROUNDS {
             let mut busy = !self.feed.is_empty() || self.loading.is_some();
             for side in 0..self.sides.len() {
@@ -212,7 +213,11 @@ impl World {
                 busy |= !it.puts.is_empty() || !it.stated;
             }
             self.tell_reader()?;
-            if !busy {
+            if !busy && !renewed {
+                // An owner renews its statement all the time.
+                renewed = true;
+                self.store(None, Some(it_session(&self.sides[0])), None);
+            } else if !busy {
                 let map = &self.sides[0].map;
                 let known = self.sides[0].table.len();
                 return if *map != self.copy {
