@@ -31,9 +31,10 @@ struct Scene<'a> {
 
 /// A bridge and its map.
 struct Actor {
+    /// Ended before the map is closed: a map whose last user is killed stays in memory.
+    _bridge: Running,
     map: Map,
     log: PathBuf,
-    _bridge: Running,
 }
 
 /// Runs both parts with this server.

@@ -19,13 +19,14 @@ const VARIABLES: u64 = 12;
 
 #[derive(Debug)]
 pub struct Rig {
+    /// Ended before the map is closed: a map whose last user is killed stays in memory.
+    bridge: Option<Running>,
     pub node: &'static str,
     pub map: Map,
     name: String,
     pub proxy: Proxy,
     program: PathBuf,
     log: PathBuf,
-    bridge: Option<Running>,
     /// The last number that was set, of all variables of this node.
     pub last: u64,
     /// The highest number seen of each variable of the others.
