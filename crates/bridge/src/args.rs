@@ -2,8 +2,9 @@
 
 use crate::{
     config::{
-        Config, Direction, MAX_BYTES, MAX_RATE, MAX_VARS, Mirror, Place, Server, file, in_mapping,
-        out_mapping,
+        Config, Direction, MAX_BYTES, MAX_RATE, MAX_VARS, Mirror, Place, Server,
+        broker::{self, Broker, Publishing, TOPICS},
+        file, in_mapping, out_mapping,
     },
     failure::Failure,
 };
@@ -15,9 +16,10 @@ Examples:
   mapvar-bridge run sim --server nats://hub --bucket sim --node rig-a --out engine. --in rig-b.
   mapvar-bridge run --config bridge.toml
   mapvar-bridge status sim
+  mapvar-bridge mqtt sim --broker mqtt://hub --node rig-a --out engine.
 
-Secrets are read from files, or from MAPVAR_BRIDGE_CREDS, MAPVAR_BRIDGE_NKEY and
-MAPVAR_BRIDGE_PASSWORD, and never from arguments.
+Secrets are read from files, or from MAPVAR_BRIDGE_CREDS, MAPVAR_BRIDGE_NKEY,
+MAPVAR_BRIDGE_PASSWORD and MAPVAR_BRIDGE_MQTT_PASSWORD, and never from arguments.
 
 Exit codes: 0 done; 1 no bridge is live (status); 2 wrong usage; 11 and up an error of a map, as in
 the command mapvar; 90 the server cannot be used.";
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Run(Setup),
     /// Makes maps and bucket equal once, and ends
     Once(Once),
+    /// Publishes variables to a broker of MQTT until Ctrl-C or SIGTERM; nothing comes back
+    Mqtt(Mqtt),
     /// Connects, and reports server, owners and what `run` would change; changes nothing
     Check(Setup),
     /// Prints the state of the bridges of a map; needs no server
@@ -156,6 +160,58 @@ pub(crate) struct Setup {
     key_file: Option<PathBuf>,
 }
 
+/// What is published by MQTT: a file, or flags for one map.
+#[derive(Args, Debug)]
+pub(crate) struct Mqtt {
+    /// The configuration in TOML; then no other argument
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, exclusive = true)]
+    config: Option<PathBuf>,
+
+    /// NAME of the map
+    #[arg(value_name = "NAME")]
+    map: Option<String>,
+
+    /// Use the map in this file, instead of NAME
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with = "map")]
+    file: Option<String>,
+
+    /// NAME belongs to the whole machine
+    #[arg(long, conflicts_with = "file")]
+    global: bool,
+
+    /// URL of the broker, such as `mqtt://hub` or `mqtts://hub:8883`
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+
+    /// The name of this machine: the level below --topics
+    #[arg(long)]
+    node: Option<String>,
+
+    /// Publish the variables with this prefix; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    out: Vec<String>,
+
+    /// The levels above the node
+    #[arg(long, default_value = TOPICS)]
+    topics: String,
+
+    /// The most messages of one variable in a second; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = MAX_RATE)]
+    max_rate: u32,
+
+    /// User; the password is in --password-file
+    #[arg(long)]
+    user: Option<String>,
+
+    /// File with the password
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    password_file: Option<PathBuf>,
+
+    /// File with the certificates that are trusted, for mqtts://
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ca_file: Option<PathBuf>,
+}
+
 /// One reconciliation.
 #[derive(Args, Debug)]
 pub(crate) struct Once {
@@ -205,6 +261,30 @@ fn place(map: Option<String>, file: Option<String>, global: bool) -> Place {
     match (map, file) {
         (_, Some(name)) => Place { name, is_file: true, global: false },
         (name, None) => Place { name: name.unwrap_or_default(), is_file: false, global },
+    }
+}
+
+impl Mqtt {
+    /// Returns the configuration, of the file or the flags.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub(crate) fn read(self) -> Result<Publishing, Failure> {
+        if let Some(path) = &self.config {
+            return broker::read(path);
+        }
+        if self.map.is_none() && self.file.is_none() {
+            return Err(Failure::usage("no map; say NAME, --file or --config"));
+        }
+        let node = self.node.ok_or_else(|| Failure::usage("no node; say --node"))?;
+        let url = self.broker.ok_or_else(|| Failure::usage("no broker; say --broker"))?;
+        let map = place(self.map, self.file, self.global);
+        let mirror = |prefix: &String| {
+            broker::mirror(&node, &self.topics, map.clone(), prefix, false, self.max_rate)
+        };
+        let mirrors = self.out.iter().map(mirror).collect::<Result<_, _>>()?;
+        let broker = Broker::of(&url, self.user, self.password_file, self.ca_file)?;
+        Publishing { node, broker, mirrors }.checked()
     }
 }
 

@@ -84,6 +84,11 @@ pub(crate) fn encode(value: &Value) -> Result<Encoded, String> {
     Ok(encoded)
 }
 
+/// Whether JSON can hold the value, and each part of it.
+pub(crate) fn is_json(value: &Value) -> bool {
+    fits_json(value, DEEPEST)
+}
+
 fn fits_json(value: &Value, depth: usize) -> bool {
     match value {
         Value::Nil | Value::Bool(_) | Value::I64(_) | Value::U64(_) | Value::Str(_) => true,

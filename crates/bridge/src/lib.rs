@@ -11,6 +11,7 @@ mod config;
 mod table;
 mod engine;
 mod mirror;
+mod mqtt;
 mod report;
 mod metrics;
 mod args;

@@ -1,7 +1,7 @@
 //! The link state: an ephemeral variable `mapvar.bridge/NODE` in each mirrored map.
 
 use crate::{
-    config::{Config, Place},
+    config::Place,
     mirror::{Running, changes::OWN, tally::State},
 };
 use mapvar::{Map, Value};
@@ -17,12 +17,12 @@ pub(crate) fn prefix() -> String {
 }
 
 /// Keeps the variable of each map up to date, without end.
-pub(crate) async fn keep_up(config: &Config, running: &[Running]) {
+pub(crate) async fn keep_up(node: &str, running: &[Running]) {
     let mut maps: BTreeMap<String, (Map, Value)> = BTreeMap::new();
     loop {
-        for place in config.mirrors.iter().map(|mirror| &mirror.map) {
-            let value = describe(place, &config.node, running);
-            if tell(&mut maps, place, &config.node, &value).is_err() {
+        for place in running.iter().map(|mirror| &mirror.job.mirror.map) {
+            let value = describe(place, node, running);
+            if tell(&mut maps, place, node, &value).is_err() {
                 // The map is not there yet, or was replaced.
                 maps.remove(&place.name);
             }

@@ -2,6 +2,7 @@
 
 mod setting;
 mod run;
+mod mqtt;
 mod check;
 mod status;
 mod rights;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run(setup) => setup.read().and_then(|config| run::until_interrupted(&config)),
         Command::Once(once) => once.setup.read().and_then(|config| run::once(&config)),
+        Command::Mqtt(setup) => setup.read().and_then(|config| mqtt::run(&config)),
         Command::Check(setup) => setup.read().and_then(|config| check::run(&config)),
         Command::Status(status) => status::run(&status),
         Command::Rights(setup) => setup.read().and_then(|config| rights::run(&config)),

@@ -1,6 +1,6 @@
 //! `mapvar-bridge run` and `mapvar-bridge once`
 
-use super::setting::runtime;
+use super::setting::{interruption, runtime};
 use crate::{
     config::Config,
     engine::link::{self, Link},
@@ -9,11 +9,8 @@ use crate::{
     mirror::{self, Running},
     report,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 /// How long `once` may take.
 const ONCE: Duration = Duration::from_mins(1);
@@ -24,16 +21,13 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Mirrors until a signal comes.
 pub(super) fn until_interrupted(config: &Config) -> Result<bool, Failure> {
-    let interrupted = Arc::new(Notify::new());
-    let tell = Arc::clone(&interrupted);
-    let handled = ctrlc::set_handler(move || tell.notify_one());
-    handled.map_err(|error| Failure::usage(format!("signals: {error}")))?;
-    mirror::check_maps(config)?;
+    let interrupted = interruption()?;
+    mirror::check_maps(&config.mirrors)?;
     runtime()?.block_on(async {
         let link = link::connect(&config.server, &config.node).await?;
         let running = mirror::start(config, &link);
         tokio::select! {
-            () = report::keep_up(config, &running) => {}
+            () = report::keep_up(&config.node, &running) => {}
             refused = refuse_old(link.clone()) => return Err(refused),
             failed = serve(config, &running) => return Err(failed),
             () = interrupted.notified() => {}
@@ -46,7 +40,7 @@ pub(super) fn until_interrupted(config: &Config) -> Result<bool, Failure> {
 
 /// Mirrors until all is equal.
 pub(super) fn once(config: &Config) -> Result<bool, Failure> {
-    mirror::check_maps(config)?;
+    mirror::check_maps(&config.mirrors)?;
     runtime()?.block_on(async {
         let link = link::connect(&config.server, &config.node).await?;
         let running = mirror::start(config, &link);

@@ -2,7 +2,7 @@
 
 use super::{
     Config, Direction, MAX_BYTES, MAX_RATE, MAX_VARS, Mirror, Place, Server, in_mapping,
-    out_mapping,
+    out_mapping, separator,
 };
 use crate::failure::Failure;
 use serde::Deserialize;
@@ -91,18 +91,8 @@ pub(super) fn parse(text: &str) -> Result<Config, Failure> {
 
 impl MirrorTable {
     fn mirror(self, node: &str) -> Result<Mirror, Failure> {
-        let map = match (self.map, self.file) {
-            (Some(name), None) => Place { name, is_file: false, global: self.global },
-            (None, Some(name)) if !self.global => Place { name, is_file: true, global: false },
-            _ => return Err(Failure::usage("a mirror needs either `map` or `file`")),
-        };
-        let slashes = match self.separator.as_deref() {
-            None | Some(".") => false,
-            Some("/") => true,
-            Some(other) => {
-                return Err(Failure::usage(format!("separator {other:?}: use \".\" or \"/\"")));
-            }
-        };
+        let map = Place::of(self.map, self.file, self.global)?;
+        let slashes = separator(self.separator.as_deref())?;
         let only = |is_out: bool, found: bool, name: &str| {
             let side = if is_out { "out" } else { "in" };
             if found { Err(Failure::usage(format!("{name} is for `{side}`"))) } else { Ok(()) }

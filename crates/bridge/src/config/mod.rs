@@ -1,6 +1,7 @@
 //! What the bridge is to do: from a TOML file, or from flags.
 
 pub(crate) mod file;
+pub(crate) mod broker;
 
 use crate::{
     failure::Failure,
@@ -59,6 +60,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Returns the place of a table of the configuration.
+    fn of(map: Option<String>, file: Option<String>, global: bool) -> Result<Self, Failure> {
+        match (map, file) {
+            (Some(name), None) => Ok(Self { name, is_file: false, global }),
+            (None, Some(name)) if !global => Ok(Self { name, is_file: true, global: false }),
+            _ => Err(Failure::usage("a mirror needs either `map` or `file`")),
+        }
+    }
+
     /// Returns the options that open the map.
     pub(crate) fn options(&self) -> MapOptions {
         if self.is_file {
@@ -93,12 +103,7 @@ impl Config {
     /// # Errors
     /// A name or prefix that is none; two mirrors that would write the same variable or key.
     pub(crate) fn checked(self) -> Result<Self, Failure> {
-        if !names::is_node(&self.node) {
-            return Err(Failure::usage(format!(
-                "node {:?}: use 1 to 64 of A-Z a-z 0-9 _ -, and no _ at the start",
-                self.node
-            )));
-        }
+        check_node(&self.node)?;
         if !names::is_node(&self.server.bucket) {
             return Err(Failure::usage(format!(
                 "bucket {:?}: use 1 to 64 of A-Z a-z 0-9 _ -, and no _ at the start",
@@ -121,15 +126,37 @@ impl Config {
         if self.mirrors.is_empty() {
             return Err(Failure::usage("no mirror; say --out or --in, or [[mirror]] in the file"));
         }
-        for mirror in &self.mirrors {
-            mirror.check()?;
-        }
-        for (at, one) in self.mirrors.iter().enumerate() {
-            for two in self.mirrors.iter().skip(at + 1) {
-                one.check_beside(two)?;
-            }
-        }
+        check_mirrors(&self.mirrors)?;
         Ok(self)
+    }
+}
+
+fn check_node(node: &str) -> Result<(), Failure> {
+    if names::is_node(node) {
+        return Ok(());
+    }
+    let rule = "use 1 to 64 of A-Z a-z 0-9 _ -, and no _ at the start";
+    Err(Failure::usage(format!("node {node:?}: {rule}")))
+}
+
+fn check_mirrors(mirrors: &[Mirror]) -> Result<(), Failure> {
+    for mirror in mirrors {
+        mirror.check()?;
+    }
+    for (at, one) in mirrors.iter().enumerate() {
+        for two in mirrors.iter().skip(at + 1) {
+            one.check_beside(two)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a separator is the slash.
+fn separator(separator: Option<&str>) -> Result<bool, Failure> {
+    match separator {
+        None | Some(".") => Ok(false),
+        Some("/") => Ok(true),
+        Some(other) => Err(Failure::usage(format!("separator {other:?}: use \".\" or \"/\""))),
     }
 }
 

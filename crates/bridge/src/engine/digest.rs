@@ -8,7 +8,7 @@ use crate::{
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Identifies a payload with what its headers say of it.
-fn digest(kind: &str, type_id: &str, content: &str, payload: &[u8]) -> Digest {
+pub(crate) fn digest(kind: &str, type_id: &str, content: &str, payload: &[u8]) -> Digest {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
         (first, kind, type_id, content, payload).hash(&mut hasher);

@@ -40,12 +40,14 @@ struct Progress {
 pub(crate) struct Changes(Arc<Shared>);
 
 impl Changes {
-    /// Begins to watch, as soon as no other bridge mirrors the same prefix of the map.
-    pub(crate) fn of(map: &Map, prefix: &str) -> Result<Self, Error> {
+    /// Begins to watch, as soon as no other bridge mirrors the same prefix of the map to the same
+    /// kind of target.
+    pub(crate) fn of(map: &Map, prefix: &str, target: &str) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
+        let lock = format!("{OWN}/{target}{prefix}");
         let (ours, map, prefix) = (Arc::clone(&shared), map.clone(), prefix.to_owned());
         let thread = thread::Builder::new().name("changes".into()).spawn(move || {
-            if let Err(error) = ours.watch(&map, &prefix) {
+            if let Err(error) = ours.watch(&map, &prefix, &lock) {
                 ours.progress().failed = Some(error);
                 ours.wake.notify_one();
             }
@@ -95,9 +97,9 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn watch(&self, map: &Map, prefix: &str) -> Result<(), Error> {
+    fn watch(&self, map: &Map, prefix: &str, lock: &str) -> Result<(), Error> {
         // Of two bridges of one map, the second waits until the first has ended.
-        let lock = map.lock(&format!("{OWN}/{prefix}"))?;
+        let lock = map.lock(lock)?;
         let _guard = loop {
             if self.is_stopped() {
                 return Ok(());

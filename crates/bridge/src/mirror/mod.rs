@@ -7,7 +7,7 @@ pub(crate) mod owned;
 pub(crate) mod copied;
 
 use crate::{
-    config::{Config, Direction},
+    config::{Config, Direction, Mirror},
     engine::link::Link,
     failure::Failure,
 };
@@ -18,13 +18,23 @@ use tally::{State, Tally, clock};
 use tokio::{task::JoinHandle, time::sleep};
 
 /// How often a map that does not exist yet is looked for.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
 /// A mirror that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) job: Arc<Job>,
     task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts the task of a job.
+    pub(crate) fn start<F>(job: &Arc<Job>, task: F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { job: Arc::clone(job), task: tokio::spawn(task) }
+    }
 }
 
 impl Drop for Running {
@@ -44,8 +54,7 @@ pub(crate) fn start(config: &Config, link: &Link) -> Vec<Running> {
             tally: Tally::default(),
             run: format!("{run:x}-{number}"),
         });
-        let task = tokio::spawn(keep_up(Arc::clone(&job), link.clone()));
-        Running { job, task }
+        Running::start(&job, keep_up(Arc::clone(&job), link.clone()))
     });
     mirrors.collect()
 }
@@ -75,7 +84,7 @@ async fn with_map(job: &Arc<Job>, link: &mut Link, map: &Map) -> Result<(), mapv
 }
 
 /// Opens the map. That of an `in` prefix is made if it is not there.
-async fn open(job: &Job) -> Map {
+pub(crate) async fn open(job: &Job) -> Map {
     let mut told = false;
     loop {
         let options = job.mirror.map.options();
@@ -104,8 +113,8 @@ pub(crate) fn all_settled(running: &[Running]) -> bool {
 ///
 /// # Errors
 /// A map that cannot be opened for another reason than that it does not exist yet.
-pub(crate) fn check_maps(config: &Config) -> Result<(), Failure> {
-    for mirror in &config.mirrors {
+pub(crate) fn check_maps(mirrors: &[Mirror]) -> Result<(), Failure> {
+    for mirror in mirrors {
         match mirror.map.options().open() {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}

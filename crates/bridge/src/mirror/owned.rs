@@ -64,7 +64,7 @@ pub(super) async fn run(job: &Job, link: &mut Link, map: &Map, max_rate: u32) ->
     let mut mirror = Mirror {
         job,
         map,
-        changes: Changes::of(map, &job.mirror.mapping.names)?,
+        changes: Changes::of(map, &job.mirror.mapping.names, "")?,
         table: Owner::new(IN_FLIGHT, gap),
         began: Instant::now(),
         identity: identity.map_or_else(|| map.get(IDENTITY), Ok)?,

@@ -161,6 +161,11 @@ impl Owner {
         }
     }
 
+    /// The engine tells nothing more: what was put is there once it is acknowledged.
+    pub(crate) fn end_feed(&mut self) {
+        self.told = u64::MAX;
+    }
+
     /// The variable has changed in the map, or may have.
     pub(crate) fn changed(&mut self, name: &str) {
         if !self.entries.contains_key(name) {
