@@ -7,6 +7,7 @@ mod server;
 mod rig;
 mod round;
 mod refusals;
+mod mqtt;
 mod figures;
 
 use clap::Parser;
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
         let last = at + 1 == options.server.len();
         let mut done = Ok(());
         if last || !options.short {
-            done = refusals::run(&options.bridge, server);
+            done = refusals::run(&options.bridge, server)
+                .and_then(|()| mqtt::run(&options.bridge, server));
         }
         if !options.short {
             done = done.and_then(|()| figures::run(&options.bridge, server));
