@@ -9,6 +9,8 @@ use mapvar::Value;
 pub(crate) const KIND: &str = "Mapvar-Kind";
 /// The number of a pod's type, or of an opaque value's language.
 pub(crate) const TYPE: &str = "Mapvar-Type";
+/// The value ends with the process that set it.
+pub(crate) const EPHEMERAL: &str = "Mapvar-Ephemeral";
 /// The format of the payload, where it is not JSON.
 pub(crate) const CONTENT: &str = "Content-Type";
 const MESSAGE_PACK: &str = "application/msgpack";
@@ -22,6 +24,8 @@ pub(crate) struct Encoded {
     pub(crate) kind: &'static str,
     pub(crate) type_id: Option<u32>,
     pub(crate) message_pack: bool,
+    /// The value ends with the process that set it.
+    pub(crate) ephemeral: bool,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -43,6 +47,7 @@ impl Encoded {
     pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![(KIND, self.kind.to_owned())];
         headers.extend(self.type_id.map(|number| (TYPE, number.to_string())));
+        headers.extend(self.ephemeral.then(|| (EPHEMERAL, "1".to_owned())));
         headers.extend(self.message_pack.then(|| (CONTENT, MESSAGE_PACK.to_owned())));
         headers
     }
@@ -57,6 +62,7 @@ pub(crate) fn encode(value: &Value) -> Result<Encoded, String> {
         kind: value.kind().name(),
         type_id: None,
         message_pack: false,
+        ephemeral: false,
         payload: Vec::new(),
     };
     match value {

@@ -8,6 +8,7 @@ mod rig;
 mod round;
 mod refusals;
 mod mqtt;
+mod ephemeral;
 mod figures;
 
 use clap::Parser;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         let mut done = Ok(());
         if last || !options.short {
             done = refusals::run(&options.bridge, server)
+                .and_then(|()| ephemeral::run(&options.bridge, server))
                 .and_then(|()| mqtt::run(&options.bridge, server));
         }
         if !options.short {

@@ -3,7 +3,7 @@
 use super::setting::{print, runtime};
 use crate::{
     config::{Config, Mirror},
-    encoding,
+    encoding::{self, Encoded},
     engine::{
         Lost, bucket,
         digest::{digest_of, digest_of_item},
@@ -109,10 +109,11 @@ fn local(mirror: &Mirror) -> Result<BTreeMap<String, Digest>, Failure> {
     let mut entries = map.iter().prefix(&mirror.mapping.names);
     while let Some(entry) = entries.try_next()? {
         let name = entry.name();
-        if name.starts_with(OWN) || map.owner(name)?.is_some() {
+        if name.starts_with(OWN) {
             continue;
         }
         if let Ok(encoded) = encoding::encode(&entry.get::<Value>()?) {
+            let encoded = Encoded { ephemeral: map.owner(name)?.is_some(), ..encoded };
             found.insert(name.to_owned(), digest_of(&encoded));
         }
     }

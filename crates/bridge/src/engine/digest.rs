@@ -2,16 +2,16 @@
 
 use super::feed::Item;
 use crate::{
-    encoding::{CONTENT, Encoded, KIND, TYPE},
+    encoding::{CONTENT, EPHEMERAL, Encoded, KIND, TYPE},
     table::owner::Digest,
 };
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Identifies a payload with what its headers say of it.
-pub(crate) fn digest(kind: &str, type_id: &str, content: &str, payload: &[u8]) -> Digest {
+pub(crate) fn digest(headers: [&str; 4], payload: &[u8]) -> Digest {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
-        (first, kind, type_id, content, payload).hash(&mut hasher);
+        (first, headers, payload).hash(&mut hasher);
         hasher.finish()
     };
     u128::from(half(0)) << 64 | u128::from(half(1))
@@ -20,12 +20,13 @@ pub(crate) fn digest(kind: &str, type_id: &str, content: &str, payload: &[u8]) -
 /// Returns the digest of a value of the map.
 pub(crate) fn digest_of(encoded: &Encoded) -> Digest {
     let type_id = encoded.type_id.map(|number| number.to_string()).unwrap_or_default();
-    digest(encoded.kind, &type_id, encoded.content(), &encoded.payload)
+    let ephemeral = if encoded.ephemeral { "1" } else { "" };
+    digest([encoded.kind, &type_id, encoded.content(), ephemeral], &encoded.payload)
 }
 
 /// Returns the digest of a value of the bucket; `None` for a deletion.
 pub(crate) fn digest_of_item(item: &Item) -> Option<Digest> {
     let header = |name| item.header(name).unwrap_or_default();
-    let digest = || digest(header(KIND), header(TYPE), header(CONTENT), &item.payload);
+    let digest = || digest([KIND, TYPE, CONTENT, EPHEMERAL].map(header), &item.payload);
     (!item.is_deletion()).then(digest)
 }

@@ -14,7 +14,7 @@ use async_nats::{
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Heartbeats that may fail to come.
@@ -61,6 +61,8 @@ pub(crate) struct Feed {
     consumer: String,
     /// What stands before each key in a subject.
     lead: String,
+    /// When the server was last heard.
+    heard: Instant,
     /// The number of the last message that was delivered.
     delivered: u64,
     /// `Loaded` was told.
@@ -106,6 +108,7 @@ impl Feed {
             stream,
             consumer: name,
             lead: bucket::subject(bucket, ""),
+            heard: Instant::now(),
             delivered: 0,
             loaded: false,
             complete: made.cached_info().num_pending == 0,
@@ -122,9 +125,12 @@ impl Feed {
                 self.loaded = true;
                 return Ok(Told::Loaded);
             }
-            let Ok(next) = timeout(HEARTBEAT * MISSED, self.subscriber.next()).await else {
+            // Counted from the last message, since a caller that cancels begins to wait anew.
+            let silent = self.heard + HEARTBEAT * MISSED;
+            let Ok(next) = timeout_at(silent, self.subscriber.next()).await else {
                 return Err(Lost("the server is silent".into()));
             };
+            self.heard = Instant::now();
             let message = next.ok_or_else(|| Lost("the subscription has ended".into()))?;
             match message.status {
                 Some(StatusCode::IDLE_HEARTBEAT) => self.heartbeat(&message).await?,

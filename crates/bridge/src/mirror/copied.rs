@@ -15,18 +15,26 @@ use crate::{
     },
     names::{OWNER, patterns},
     table::{
+        claim::{LEASE, RENEWAL},
         reader::{Limits, Reader, Verdict},
         stamp::Stamp,
     },
 };
 use mapvar::{Error, ErrorKind, Map};
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 struct Mirror<'a> {
     job: &'a Job,
     map: &'a Map,
     table: Reader,
     feeds: u64,
+    /// Of each owner, by the prefix of its variables here: when it was last seen to live, and
+    /// whether its ephemeral variables were removed since.
+    owners: BTreeMap<String, (Instant, bool)>,
     /// Keys of which was said that they are refused.
     refused: BTreeSet<String>,
 }
@@ -44,10 +52,20 @@ pub(super) async fn run(
     while let Some(name) = walk.try_next()? {
         table.found(name);
     }
-    let mut mirror = Mirror { job, map, table, feeds: 0, refused: BTreeSet::new() };
+    let (owners, refused) = (BTreeMap::new(), BTreeSet::new());
+    let mut mirror = Mirror { job, map, table, feeds: 0, owners, refused };
     let mut pace = Pace::default();
     loop {
-        let number = link.connected().await;
+        let number = loop {
+            tokio::select! {
+                number = link.connected() => break number,
+                () = sleep(RENEWAL) => {}
+            }
+            // An owner that cannot be heard counts as dead.
+            if let Err(lost) = mirror.remove_of_dead() {
+                job.tally.failed(&lost.to_string());
+            }
+        };
         let began = Instant::now();
         let watcher = &mut link.clone();
         let lost = tokio::select! {
@@ -69,9 +87,20 @@ impl Mirror<'_> {
         job.tally.count(|figures| figures.reconciliations += 1);
         let name = format!("mapvar-{}-{}-{:x}", job.node, job.run, self.feeds);
         self.table.begin();
+        // The feed tells again what was removed.
+        self.owners.values_mut().for_each(|(_, removed)| *removed = false);
         let mut feed = Feed::open(link, &job.bucket, &patterns(keys), name).await?;
+        let mut check = interval(RENEWAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match feed.next().await? {
+            let told = tokio::select! {
+                told = feed.next() => told?,
+                _ = check.tick() => {
+                    self.remove_of_dead()?;
+                    continue;
+                }
+            };
+            match told {
                 Told::Loaded => {
                     let removed = self.table.loaded();
                     self.remove(&removed)?;
@@ -94,6 +123,10 @@ impl Mirror<'_> {
         let Some(statement) = parse_statement(&item.payload) else { return Ok(()) };
         if self.table.session(&names, statement.session) {
             return Err(Lost("the owner counts anew".into()));
+        }
+        let seen = self.owners.insert(names.clone(), (Instant::now(), false));
+        if seen.is_some_and(|(_, removed)| removed) {
+            return Err(Lost("the owner is back".into()));
         }
         if statement.whole {
             let removed = self.table.whole(&names);
@@ -136,14 +169,44 @@ impl Mirror<'_> {
                 return Ok(());
             }
         };
-        let set = self.map.set_if_changed(name, &value);
+        let ephemeral = item.header(encoding::EPHEMERAL).is_some();
+        self.table.set_ephemeral(name, ephemeral);
+        let set = if ephemeral {
+            // An owner that states nothing does not live for longer than one that stopped.
+            if !self.owners.keys().any(|prefix| name.starts_with(prefix)) {
+                let prefix = self.job.mirror.mapping.names.clone();
+                self.owners.insert(prefix, (Instant::now(), false));
+            }
+            self.map.set_ephemeral(name, &value).map(|()| true)
+        } else if matches!(self.map.owner(name), Ok(Some(_))) {
+            // The same value may stay, and not end any more.
+            self.map.set(name, &value).map(|()| true)
+        } else {
+            self.map.set_if_changed(name, &value)
+        };
         self.applied(&item.key, set)
     }
 
+    /// Removes the ephemeral variables of owners that were not seen to live for a while.
+    fn remove_of_dead(&mut self) -> Result<(), Lost> {
+        let mut gone = Vec::new();
+        for (prefix, (seen, removed)) in &mut self.owners {
+            if !*removed && seen.elapsed() > LEASE {
+                *removed = true;
+                gone.extend(self.table.lapsed(prefix));
+            }
+        }
+        self.remove(&gone)
+    }
+
     fn remove(&mut self, names: &[String]) -> Result<(), Lost> {
-        for name in names {
+        for (at, name) in names.iter().enumerate() {
             let removed = self.map.remove(name);
-            self.applied(name, removed)?;
+            if let Err(lost) = self.applied(name, removed) {
+                // They are still there, so the next feed removes them.
+                names.iter().skip(at).for_each(|name| self.table.found(name.clone()));
+                return Err(lost);
+            }
         }
         Ok(())
     }

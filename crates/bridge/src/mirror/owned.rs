@@ -292,11 +292,8 @@ impl Mirror<'_> {
     fn value(&self, name: &str) -> Result<Option<Encoded>, String> {
         let failed = |error: Error| error.to_string();
         let Some(value) = self.map.find::<Value>(name).map_err(failed)? else { return Ok(None) };
-        if self.map.owner(name).map_err(failed)?.is_some() {
-            self.job.tally.count(|figures| figures.ephemeral += 1);
-            return Ok(None);
-        }
-        encoding::encode(&value).map(Some)
+        let ephemeral = self.map.owner(name).map_err(failed)?.is_some();
+        Ok(Some(Encoded { ephemeral, ..encoding::encode(&value)? }))
     }
 
     fn refuse_variable(&mut self, name: &str, why: &str) {

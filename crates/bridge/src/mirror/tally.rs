@@ -44,7 +44,7 @@ pub(crate) struct Figures {
     pub(crate) failed: u64,
     /// Messages older than what the map has.
     pub(crate) old: u64,
-    /// Ephemeral variables, which do not travel yet.
+    /// Reads of ephemeral variables, which MQTT does not get.
     pub(crate) ephemeral: u64,
     /// Values that are too large, exceed a limit, or cannot be read.
     pub(crate) refused: u64,

@@ -23,6 +23,8 @@ struct Seen {
     told: u64,
     bytes: u64,
     present: bool,
+    /// It ends when its owner does.
+    ephemeral: bool,
 }
 
 /// The limits of a prefix.
@@ -77,6 +79,18 @@ impl Reader {
             // A server that lost its store counts from one again.
             seen.seq = 0;
         }
+    }
+
+    /// The value that was told last of this variable ends with its owner, or does not.
+    pub(crate) fn set_ephemeral(&mut self, name: &str, ephemeral: bool) {
+        if let Some(seen) = self.entries.get_mut(name) {
+            seen.ephemeral = ephemeral;
+        }
+    }
+
+    /// The owner of a prefix no longer lives. Returns the variables to remove.
+    pub(crate) fn lapsed(&mut self, prefix: &str) -> Vec<String> {
+        self.take(|name, seen| seen.ephemeral && name.starts_with(prefix))
     }
 
     /// Returns what to do with a message: a value of so many bytes, or a deletion.
@@ -162,9 +176,14 @@ impl Reader {
 
     fn sweep(&mut self, prefix: &str) -> Vec<String> {
         let generation = self.generation;
+        self.take(|name, seen| seen.told != generation && name.starts_with(prefix))
+    }
+
+    /// Counts variables as removed, and returns them.
+    fn take(&mut self, is_gone: impl Fn(&str, &Seen) -> bool) -> Vec<String> {
         let mut removed = Vec::new();
         for (name, seen) in &mut self.entries {
-            if seen.present && seen.told != generation && name.starts_with(prefix) {
+            if seen.present && is_gone(name, seen) {
                 self.present -= 1;
                 self.bytes -= seen.bytes;
                 (seen.present, seen.bytes) = (false, 0);
@@ -172,5 +191,32 @@ impl Reader {
             }
         }
         removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ephemeral_variables_end_with_their_owner_and_come_back_with_it() {
+        let mut reader = Reader::new(Limits { vars: 10, bytes: 100 });
+        let stamp = |count| Some(Stamp { session: 1, count });
+        reader.begin();
+        for (count, name) in [(1, "a.x"), (2, "a.y"), (3, "b.x")] {
+            assert_eq!(reader.told(name, count, stamp(count), Some(8)), Verdict::Set);
+            reader.set_ephemeral(name, name != "a.y");
+        }
+        reader.loaded();
+        assert_eq!(reader.lapsed("a."), ["a.x"]);
+        assert_eq!(reader.lapsed("a."), [""; 0]);
+        assert_eq!(reader.len(), 2);
+        // The same feed does not tell it again; the next one does.
+        reader.begin();
+        assert_eq!(reader.told("a.x", 1, stamp(1), Some(8)), Verdict::Set);
+        // It is ephemeral no more.
+        assert_eq!(reader.told("b.x", 4, stamp(4), Some(8)), Verdict::Set);
+        reader.set_ephemeral("b.x", false);
+        assert_eq!(reader.lapsed("b."), [""; 0]);
     }
 }
