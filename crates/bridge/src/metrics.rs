@@ -29,7 +29,7 @@ const METRICS: [Metric; 9] = [
     ("received_total", "counter", "Changes of the map", |it| it.received),
     ("failed_total", "counter", "Puts without an answer", |it| it.failed),
     ("old_total", "counter", "Messages older than what the map has", |it| it.old),
-    ("ephemeral_total", "counter", "Reads of ephemeral variables, which MQTT does not get", |it| it.ephemeral),
+    ("ephemeral_total", "counter", "Ephemeral ones, which MQTT lacks", |it| it.ephemeral),
     ("refused_total", "counter", "Values that were refused", |it| it.refused),
     ("reconciliations_total", "counter", "Full comparisons", |it| it.reconciliations),
 ];
