@@ -246,7 +246,7 @@ pub(crate) struct Unit {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: PathBuf,
 
-    /// The user that runs the bridge, who is the one of the map
+    /// The user that runs the bridge; it must be the user of the map
     #[arg(long)]
     pub(crate) user: String,
 }

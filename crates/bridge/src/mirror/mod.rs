@@ -3,6 +3,7 @@
 pub(crate) mod tally;
 pub(crate) mod job;
 pub(crate) mod changes;
+pub(crate) mod source;
 pub(crate) mod owned;
 pub(crate) mod copied;
 

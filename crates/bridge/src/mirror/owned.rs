@@ -1,8 +1,9 @@
 //! `out`: the map is the truth, and the bucket is made equal to it.
 
 use super::{
-    changes::{Changes, OWN},
+    changes::Changes,
     job::{Job, Pace},
+    source::{Ended, names_in, until},
     tally::{State, clock},
 };
 use crate::{
@@ -222,13 +223,7 @@ impl Mirror<'_> {
     }
 
     fn loaded(&mut self) -> Result<(), Error> {
-        let mut names = Vec::new();
-        let mut walk = self.map.names().prefix(&self.job.mirror.mapping.names);
-        while let Some(name) = walk.try_next()? {
-            if !name.starts_with(OWN) {
-                names.push(name);
-            }
-        }
+        let names = names_in(self.map, &self.job.mirror.mapping.names)?;
         self.table.loaded(names);
         Ok(())
     }
@@ -308,30 +303,4 @@ impl Mirror<'_> {
 fn put_statement(key: &str, statement: &Statement, replaces: u64) -> Put {
     let text = serde_json::to_string(statement).unwrap_or_default();
     Put::statement(key.to_owned(), text, replaces)
-}
-
-/// Waits until a time of the table's clock.
-async fn until(due: Option<Duration>, began: Instant) {
-    match due {
-        Some(due) => sleep(due.saturating_sub(began.elapsed())).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Why a session ended.
-enum Ended {
-    Lost(Lost),
-    Map(Error),
-}
-
-impl From<Lost> for Ended {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Map(error)
-    }
 }

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     config::broker::Broker,
-    engine::{Lost, digest::digest},
+    engine::digest::digest,
     mirror::{
-        changes::{Changes, OWN},
+        changes::Changes,
         job::{Job, Pace},
+        source::{Ended, names_in, until},
         tally::{State, clock},
     },
     table::owner::{Digest, Owner, Step},
@@ -23,7 +24,7 @@ use std::{
     convert::Infallible,
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// What the names of locks say of this target.
 const TARGET: &str = "mqtt/";
@@ -138,13 +139,7 @@ impl Publisher<'_> {
     }
 
     fn loaded(&mut self) -> Result<(), Error> {
-        let mut names = Vec::new();
-        let mut walk = self.map.names().prefix(&self.job.mirror.mapping.names);
-        while let Some(name) = walk.try_next()? {
-            if !name.starts_with(OWN) {
-                names.push(name);
-            }
-        }
+        let names = names_in(self.map, &self.job.mirror.mapping.names)?;
         self.table.loaded(names);
         self.table.end_feed();
         Ok(())
@@ -202,30 +197,4 @@ impl Publisher<'_> {
 
 fn digest_of(payload: &[u8]) -> Digest {
     digest([""; 4], payload)
-}
-
-/// Waits until a time of the table's clock.
-async fn until(due: Option<Duration>, began: Instant) {
-    match due {
-        Some(due) => sleep(due.saturating_sub(began.elapsed())).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Why a session ended.
-enum Ended {
-    Lost(Lost),
-    Map(Error),
-}
-
-impl From<Lost> for Ended {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Map(error)
-    }
 }
