@@ -186,12 +186,6 @@ pub(crate) enum End {
     OutOfTime,
 }
 
-/// Runs a step in a process group of its own, without input.
-pub(crate) fn run_watched(command: &mut Command, limit: Duration) -> Done<End> {
-    let child = spawn_apart(command.stdin(Stdio::null())).map_err(failed(name_of(command)))?;
-    wait(child, Some(limit), Group::Own)
-}
-
 /// The processes that [`wait`] ends with its child.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -326,7 +320,8 @@ mod tests {
         let script = format!("(sleep 3600; touch {0}) & echo $! >{0}.pid; wait", mark.display());
         let mut shell = Command::new("sh");
         shell.args(["-c", &script]);
-        let end = run_watched(&mut shell, Duration::from_millis(500)).unwrap();
+        let log = folder.path().join("log");
+        let end = run_logged(&mut shell, Duration::from_millis(500), &log).unwrap();
         assert!(matches!(end, End::OutOfTime));
         let child = std::fs::read_to_string(mark.with_extension("pid")).unwrap();
         let is_there =

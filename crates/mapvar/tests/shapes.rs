@@ -650,7 +650,7 @@ fn what_would_not_read_back_is_refused_and_the_old_value_stays() {
     // Depth.
     all.refused(InvalidArgument, deep(129));
     all.refused(InvalidArgument, deep_value(129));
-    all.refused(InvalidArgument, deep_value(10_000));
+    all.refused(InvalidArgument, deep_value(2_000));
     let linked = (0..10_000).fold(Linked(None), |inner, _| Linked(Some(Box::new(inner))));
     all.refused(InvalidArgument, &linked);
     // A drop of so many levels is no part of this.
@@ -666,7 +666,7 @@ fn what_would_not_read_back_is_refused_and_the_old_value_stays() {
     // What serde itself refuses.
     all.refused(InvalidArgument, Tagged::Number(1));
 
-    for levels in [129, 10_000] {
+    for levels in [129, 2_000] {
         let error = all.map.set("kept", deep_value(levels)).unwrap_err();
         assert_eq!(error.kind(), InvalidArgument, "{error}");
     }
