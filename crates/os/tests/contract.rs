@@ -1794,6 +1794,19 @@ fn a_view_for_reading_grows_and_its_section_does_not() {
 }
 
 #[test]
+fn a_file_that_is_shorter_than_is_known_is_not_extended() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let path = scratch.file();
+    let section = growable(by_file(&path));
+    // As if it had been longer: Windows lets no program make the file of a section shorter.
+    is(section.grow_from(32 << 10, 256 << 10), ErrorKind::Truncated, "a.map");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 16 << 10);
+    section.grow_from(16 << 10, 256 << 10).unwrap();
+    assert_eq!(section.size().unwrap(), 256 << 10);
+}
+
+#[test]
 fn what_is_flushed_of_a_grown_view_is_in_the_file() {
     let _watch = watch();
     let scratch = Scratch::new();

@@ -429,8 +429,8 @@ impl Mem for Mapped {
     }
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {
-        self.section.grow(bytes)?;
         let before = self.view.len();
+        self.section.grow_from(before as u64, bytes)?;
         self.view.grow(within(bytes))?;
         // Only what is added: the part that the file had before may have to be read from the disk,
         // where the system reads neighbors ahead.

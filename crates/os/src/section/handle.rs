@@ -188,6 +188,20 @@ impl Section {
     /// * [`ErrorKind::TimedOut`] if another process grows the section for longer than the timeout.
     /// * [`ErrorKind::Unsupported`] for large pages and executable images.
     pub fn grow(&self, size: u64) -> Result<()> {
+        self.grow_from(0, size)
+    }
+
+    /// Extends the section like [`grow`](Self::grow), unless it has become shorter than `known`
+    /// bytes.
+    ///
+    /// A program that has read or written `known` bytes says so here. If another program has
+    /// truncated the file meanwhile, an extension would fill the lost bytes with zeros, and nobody
+    /// would notice the loss. Between this check and the extension there remain a few
+    /// microseconds in which a truncation stays unnoticed.
+    ///
+    /// # Errors
+    /// Those of `grow`, and [`ErrorKind::Truncated`]: the file keeps its length.
+    pub fn grow_from(&self, known: u64, size: u64) -> Result<()> {
         let options = &self.shared.options;
         let refuse =
             |kind, detail: String| Err(Error::new(kind, "grow", options.describe()).detail(detail));
@@ -202,7 +216,7 @@ impl Section {
                     "{size} bytes where it may have {max}; make it anew with a larger max_size"
                 ),
             ),
-            _ => Imp::grow(&self.shared.sys, options, size)
+            _ => Imp::grow(&self.shared.sys, options, known, size)
                 .map_err(|error| self.shared.with_context("grow", error)),
         }
     }

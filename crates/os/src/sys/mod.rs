@@ -9,3 +9,5 @@ mod platform;
 
 pub(crate) use imp::{Imp, check_native_name, gem_name, lend_handle};
 pub(crate) use platform::Platform;
+#[cfg(any(unix, windows))]
+pub(crate) use platform::TRUNCATED;

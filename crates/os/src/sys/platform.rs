@@ -13,6 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What [`Platform::grow`] says of a file that is too short.
+#[cfg(any(unix, windows))]
+pub(crate) const TRUNCATED: &str = "another program has made it shorter; open it anew";
+
 /// The contract between the operating system and everything above it.
 ///
 /// Errors: an implementation returns [`crate::Error`] with the kind that corresponds to the
@@ -93,8 +97,10 @@ pub(crate) trait Platform {
 
     /// Makes the section at least `size` bytes long. Memory or disk backs all of it, and the new
     /// bytes are zero. After an error the section is as it was before, as far as the system allows.
-    /// The handle must not be read-only.
-    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()>;
+    /// The handle must not be read-only. A file shorter than `known` bytes has been truncated, and
+    /// stays so: to be longer again would hide that its bytes are lost.
+    fn grow(section: &Self::Section, options: &SectionOptions, known: u64, size: u64)
+    -> Result<()>;
 
     /// Fails with `NameRemoved` if the path or name under which the section was found or created
     /// leads to nothing any more, or to another object. Where the system cannot tell, and where an

@@ -56,7 +56,7 @@ impl Platform for Imp {
         match *section {}
     }
 
-    fn grow(section: &Infallible, _: &SectionOptions, _: u64) -> Result<()> {
+    fn grow(section: &Infallible, _: &SectionOptions, _: u64, _: u64) -> Result<()> {
         match *section {}
     }
 

@@ -308,7 +308,7 @@ fn whole_granules(section: &Section, offset: u64, least: usize, most: usize) -> 
     }
     if let (Some(file), true) = (&section.file, section.writes_file)
         && let Some(whole) = size.checked_next_multiple_of(granule as u64)
-        && grow::file_to(section, file, section.options.timeout, whole).is_ok()
+        && grow::file_to(section, file, section.options.timeout, 0, whole).is_ok()
     {
         return Ok((there - part + granule).max(least));
     }

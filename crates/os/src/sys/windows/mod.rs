@@ -113,8 +113,13 @@ impl Platform for Imp {
         section.allocated()
     }
 
-    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
-        grow::grow(section, options, size)
+    fn grow(
+        section: &Self::Section,
+        options: &SectionOptions,
+        known: u64,
+        size: u64,
+    ) -> Result<()> {
+        grow::grow(section, options, known, size)
     }
 
     fn check_name(section: &Self::Section) -> Result<()> {

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::{ErrorKind, Result},
     options::{SectionFlags, SectionOptions},
+    sys::TRUNCATED,
 };
 use rustix::{fs, io::Errno};
 use std::{
@@ -35,7 +36,12 @@ use std::{
 };
 
 /// See [`crate::sys::Platform::grow`].
-pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Result<()> {
+pub(crate) fn grow(
+    section: &Section,
+    options: &SectionOptions,
+    known: u64,
+    size: u64,
+) -> Result<()> {
     if section.page() != 0 {
         return Err(refuse(
             ErrorKind::Unsupported,
@@ -49,6 +55,9 @@ pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     aside::check_limits(size)?;
     let _alone = Alone::within(section, options.timeout)?;
     let from = size_of(fd)?;
+    if from < known {
+        return Err(refuse(ErrorKind::Truncated, TRUNCATED));
+    }
     if from >= size {
         return Ok(());
     }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     options::{SectionFlags, SectionOptions},
+    sys::TRUNCATED,
 };
 use std::{
     fs::File,
@@ -41,14 +42,19 @@ use windows_sys::Win32::{
 };
 
 /// See [`crate::sys::Platform::grow`].
-pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Result<()> {
+pub(crate) fn grow(
+    section: &Section,
+    options: &SectionOptions,
+    known: u64,
+    size: u64,
+) -> Result<()> {
     if matches!(section.pages, Pages::Large | Pages::Image) {
         return Err(Error::new(ErrorKind::Unsupported, "", "").detail(
             "large pages and executable images do not grow; make it anew, without that flag",
         ));
     }
     if let Some(file) = &section.file {
-        return file_to(section, file, options.timeout, size);
+        return file_to(section, file, options.timeout, known, size);
     }
     if size > section.size {
         return Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
@@ -73,7 +79,13 @@ fn commit(section: &Section, size: usize) -> Result<()> {
 }
 
 /// Makes the file at least `size` bytes long, up to the end of the granule.
-pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u64) -> Result<()> {
+pub(crate) fn file_to(
+    section: &Section,
+    file: &File,
+    timeout: Duration,
+    known: u64,
+    size: u64,
+) -> Result<()> {
     if length(file)? >= size {
         return Ok(());
     }
@@ -85,6 +97,9 @@ pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u
     };
     let _alone = Alone::within(section, file, timeout)?;
     let from = length(file)?;
+    if from < known {
+        return Err(Error::new(ErrorKind::Truncated, "", "").detail(TRUNCATED));
+    }
     if from >= size {
         return Ok(());
     }
