@@ -178,7 +178,7 @@ const TABLE: &[Harness] = &[
         program: BRIDGE,
         subcommand: None,
         run: bridge,
-        about: "[--short] [--minutes M] [--seed S]: three maps that mirror each other through real servers, under faults",
+        about: "[--short] [--figures] [--minutes M] [--seed S]: three maps that mirror each other through real servers, under faults",
     },
     Harness {
         name: "marshal",
@@ -315,18 +315,25 @@ fn marshal(harness: &Harness, arguments: &[String]) -> Done {
     here(harness, arguments)
 }
 
-/// Runs `bridge` with Debian's servers. The bridge is built with the product, as its tests are:
-/// these builds share its many dependencies.
+/// Runs `bridge` with Debian's servers. A short run has the bridge of the tests, since these builds
+/// share its many dependencies; a long one, which measures, has it as users build it.
 fn bridge(harness: &Harness, arguments: &[String]) -> Done {
     if cfg!(not(target_os = "linux")) {
         return Err(Stop::Skipped("the servers are Debian's".into()));
     }
     let servers = [nats_server("2.10")?, nats_server("newest")?];
     let mut product = cargo();
-    product.args(["build", "--quiet", "--locked"]).args(repo::PRODUCT).args([repo::FEATURES]);
-    run_program(product.args(["--bin", "mapvar-bridge"]).current_dir(repo::root()))?;
+    product.args(["build", "--quiet", "--locked", "--bin", "mapvar-bridge"]);
+    let folder = if arguments.iter().any(|argument| argument == "--short") {
+        product.args(repo::PRODUCT).arg(repo::FEATURES);
+        "debug"
+    } else {
+        product.args(["--release", "--package", "mapvar-bridge"]);
+        "release"
+    };
+    run_program(product.current_dir(repo::root()))?;
     let mut program = harness.program()?;
-    program.arg("--bridge").arg(repo::target().join("debug/mapvar-bridge"));
+    program.arg("--bridge").arg(repo::target().join(folder).join("mapvar-bridge"));
     for server in servers {
         program.arg("--server").arg(server);
     }

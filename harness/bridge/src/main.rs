@@ -9,6 +9,7 @@ mod round;
 mod refusals;
 mod mqtt;
 mod ephemeral;
+mod engine;
 mod figures;
 
 use clap::Parser;
@@ -30,6 +31,9 @@ struct Options {
     /// Runs the smallest amount that still shows something
     #[arg(long)]
     short: bool,
+    /// Runs only the figures, which --short leaves out
+    #[arg(long, conflicts_with = "short")]
+    figures: bool,
     /// Repeats the random choices of another run; the timing stays the machine's
     #[arg(long, default_value_t = seed_of_clock())]
     seed: u64,
@@ -39,12 +43,23 @@ struct Options {
 const HANG: Duration = Duration::from_secs(90);
 
 fn main() -> ExitCode {
+    if let Ok(map) = std::env::var(figures::WATCHER) {
+        return figures::watch_whole(&map);
+    }
     let options = Options::parse();
     println!("seed {}", options.seed);
     watchdog::watch(HANG, children::end_all);
     let minutes = options.minutes.unwrap_or(if options.short { 8.0 / 60.0 } else { 10.0 });
     let faults = Duration::from_secs_f64(minutes * 60.0 / options.server.len() as f64);
     for (at, server) in options.server.iter().enumerate() {
+        if options.figures {
+            if let Err(wrong) = figures::run(&options.bridge, server) {
+                println!("WRONG: {}: {wrong}", server.display());
+                children::end_all();
+                return ExitCode::FAILURE;
+            }
+            continue;
+        }
         let last = at + 1 == options.server.len();
         let mut done = Ok(());
         if last || !options.short {

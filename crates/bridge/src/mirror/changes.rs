@@ -1,12 +1,13 @@
 //! Which variables of a map have changed: a thread that watches, and a set of names for the task.
 //!
-//! The set coalesces: a variable that changes a thousand times before it is sent is in it once.
+//! The set coalesces: a variable that changes a thousand times before it is sent is in it once. While
+//! the set is large the thread does not look at the map, since the watch coalesces at no cost.
 
 use mapvar::{Error, Map};
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -17,13 +18,19 @@ use tokio::sync::Notify;
 /// How long the thread waits before it checks whether it should end.
 const SLICE: Duration = Duration::from_millis(200);
 
+/// The thread looks at the map no further once the set has so many names.
+const ENOUGH: usize = 256;
+
 /// The variables whose names begin so belong to the bridge, and do not travel.
 pub(crate) const OWN: &str = "mapvar.bridge";
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<Progress>,
+    /// There may be names.
     wake: Notify,
+    /// The names have been taken.
+    taken: Condvar,
     stop: AtomicBool,
 }
 
@@ -75,9 +82,14 @@ impl Changes {
         progress.failed.take().map_or(Ok(progress.watching), Err)
     }
 
-    /// Takes the names of the variables that have changed.
+    /// Takes the names of the variables that have changed. A caller that cannot send now does not
+    /// take them: then they go on to coalesce.
     pub(crate) fn take_names(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.0.progress().names)
+        let names = std::mem::take(&mut self.0.progress().names);
+        if names.len() >= ENOUGH {
+            self.0.taken.notify_one();
+        }
+        names
     }
 }
 
@@ -97,6 +109,13 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Waits for a while until the names are taken, if there are many.
+    fn has_enough(&self) -> bool {
+        let many = |progress: &mut Progress| progress.names.len() >= ENOUGH;
+        let waited = self.taken.wait_timeout_while(self.progress(), SLICE, many);
+        many(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
     fn watch(&self, map: &Map, prefix: &str, lock: &str) -> Result<(), Error> {
         // Of two bridges of one map, the second waits until the first has ended.
         let lock = map.lock(lock)?;
@@ -114,6 +133,9 @@ impl Shared {
         self.progress().watching = true;
         self.wake.notify_one();
         while !self.is_stopped() {
+            if self.has_enough() {
+                continue;
+            }
             match watch.recv_timeout(SLICE) {
                 Ok(Some(change)) => {
                     if change.name().starts_with(OWN) {

@@ -157,8 +157,10 @@ impl Mirror<'_> {
                 }
                 () = until(self.table.due(), self.began) => {}
             }
-            for name in self.changes.take_names() {
-                self.table.changed(&name);
+            if !self.table.is_full() {
+                for name in self.changes.take_names() {
+                    self.table.changed(&name);
+                }
             }
             while let Some((name, put)) = self.next_put(link) {
                 answers.push(

@@ -112,8 +112,10 @@ impl Publisher<'_> {
                 }
                 () = until(self.table.due(), self.began) => {}
             }
-            for name in self.changes.take_names() {
-                self.table.changed(&name);
+            if !self.table.is_full() {
+                for name in self.changes.take_names() {
+                    self.table.changed(&name);
+                }
             }
             while let Some((name, topic, payload)) = self.next_message() {
                 connection.send(topic, payload, true, Sent::Variable { generation, name })?;

@@ -181,7 +181,7 @@ impl Owner {
 
     /// Returns the next variable to read from the map; [`decide`](Self::decide) follows.
     pub(crate) fn next(&mut self, now: Duration) -> Option<String> {
-        if !self.live || self.in_flight >= self.most_in_flight {
+        if !self.live || self.is_full() {
             return None;
         }
         while self.later.first().is_some_and(|(due, _)| *due <= now) {
@@ -200,9 +200,14 @@ impl Owner {
         None
     }
 
+    /// Whether as many puts are unanswered as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight >= self.most_in_flight
+    }
+
     /// When [`next`](Self::next) has something to return again, if nothing else happens.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let waits = self.live && self.in_flight < self.most_in_flight;
+        let waits = self.live && !self.is_full();
         self.later.first().filter(|_| waits).map(|(due, _)| *due)
     }
 
